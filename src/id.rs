@@ -1,0 +1,115 @@
+//! Who is meant: the session's name, one login of it, and one set of tokens within that login.
+
+use std::fmt;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+
+/// The name of a session: one identity whose tokens are kept together.
+///
+/// Any text will do: a user name, a tenant and a user, a number. Two ids are the same session when they are equal byte
+/// by byte. A program with one identity need not name it; [`SessionId::default`] is `"default"`.
+///
+/// Cloning is cheap. Logs never show the id itself, only its [fingerprint](SessionId::fingerprint), since ids are often
+/// mail addresses.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SessionId(Arc<str>);
+
+impl SessionId {
+    /// Names a session.
+    #[must_use]
+    pub fn new(id: impl Into<Arc<str>>) -> Self {
+        Self(id.into())
+    }
+
+    /// The name as it was given.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Eight hexadecimal digits that stand for this id in logs and in `Debug`.
+    ///
+    /// Good for telling sessions apart in one log, not for keeping an id secret from someone who can guess it.
+    #[must_use]
+    pub fn fingerprint(&self) -> String {
+        let mut hasher = DefaultHasher::new();
+        self.0.hash(&mut hasher);
+        format!("{:08x}", hasher.finish() >> 32)
+    }
+}
+
+impl Default for SessionId {
+    fn default() -> Self {
+        Self::new("default")
+    }
+}
+
+impl<T: Into<Arc<str>>> From<T> for SessionId {
+    fn from(id: T) -> Self {
+        Self::new(id)
+    }
+}
+
+impl fmt::Debug for SessionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SessionId({})", self.fingerprint())
+    }
+}
+
+/// A random 128-bit number made at each login, which tells that login from every other one of the same session.
+///
+/// It is the fence of promise P8: what was begun under one login is never finished under another.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct LoginId(u128);
+
+impl LoginId {
+    /// The login id with these bits.
+    #[must_use]
+    pub const fn from_bits(bits: u128) -> Self {
+        Self(bits)
+    }
+
+    /// Its bits, for a store that keeps a record in columns.
+    #[must_use]
+    pub const fn to_bits(self) -> u128 {
+        self.0
+    }
+}
+
+impl fmt::Debug for LoginId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "LoginId({:08x}…)", self.0 >> 96)
+    }
+}
+
+/// Which tokens: the login they belong to, and their number within it.
+///
+/// This is what a signed request remembers, what is stored beside the tokens, and what a store compares in
+/// [`swap`](crate::TokenStore::swap). Versions of different logins have no order.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Version {
+    /// The login.
+    pub login: LoginId,
+    /// Counts the refreshes within that login; it only grows.
+    pub generation: u64,
+}
+
+impl Version {
+    /// The version with this login and generation.
+    #[must_use]
+    pub const fn new(login: LoginId, generation: u64) -> Self {
+        Self { login, generation }
+    }
+
+    /// The version that the next refresh of the same login yields.
+    #[must_use]
+    pub const fn next(self) -> Self {
+        Self { login: self.login, generation: self.generation.saturating_add(1) }
+    }
+}
+
+impl fmt::Debug for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:08x}…:{}", self.login.0 >> 96, self.generation)
+    }
+}

@@ -1,0 +1,105 @@
+//! What differs between a native program and one in a browser: time, timers, tasks, chance. The only place for `cfg` of
+//! that kind beside the two `async_trait` lines of each contract.
+
+use std::future::Future;
+use std::time::{Duration, SystemTime};
+
+/// A bound has passed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Elapsed;
+
+/// There is no runtime to run a task on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct NoRuntime;
+
+/// 128 random bits; from the system, or where it has none to give, from the hasher's own seed.
+pub(crate) fn random() -> u128 {
+    use std::hash::{BuildHasher, RandomState};
+    let mut bytes = [0; 16];
+    if getrandom::fill(&mut bytes).is_ok() {
+        return u128::from_le_bytes(bytes);
+    }
+    let word = || u128::from(RandomState::new().hash_one(0_u8));
+    (word() << 64) | word()
+}
+
+#[cfg(not(target_arch = "wasm32"))]
+mod native {
+    use super::{Duration, Elapsed, Future, NoRuntime, SystemTime};
+    use std::sync::OnceLock;
+    use std::time::Instant;
+
+    /// What a future that is handed to a task must be: `Send` here, anything in a browser.
+    pub(crate) trait MaybeSend: Send {}
+    impl<T: Send> MaybeSend for T {}
+
+    pub(crate) type BoxFuture<'a, T> = std::pin::Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+    pub(crate) fn wall() -> SystemTime {
+        SystemTime::now()
+    }
+
+    pub(crate) fn monotonic() -> Duration {
+        static START: OnceLock<Instant> = OnceLock::new();
+        START.get_or_init(Instant::now).elapsed()
+    }
+
+    pub(crate) async fn sleep(duration: Duration) {
+        tokio::time::sleep(duration).await;
+    }
+
+    pub(crate) async fn within<T>(bound: Duration, future: impl Future<Output = T> + MaybeSend) -> Result<T, Elapsed> {
+        tokio::time::timeout(bound, future).await.map_err(|_elapsed| Elapsed)
+    }
+
+    /// Runs `task` on the current runtime; if there is none, `task` is dropped.
+    pub(crate) fn spawn(task: impl Future<Output = ()> + MaybeSend + 'static) -> Result<(), NoRuntime> {
+        let runtime = tokio::runtime::Handle::try_current().map_err(|_none| NoRuntime)?;
+        drop(runtime.spawn(task));
+        Ok(())
+    }
+}
+
+#[cfg(target_arch = "wasm32")]
+mod browser {
+    use super::{Duration, Elapsed, Future, NoRuntime, SystemTime};
+    use futures_util::future::{Either, select};
+    use std::pin::pin;
+
+    pub(crate) trait MaybeSend {}
+    impl<T> MaybeSend for T {}
+
+    pub(crate) type BoxFuture<'a, T> = std::pin::Pin<Box<dyn Future<Output = T> + 'a>>;
+
+    pub(crate) fn wall() -> SystemTime {
+        let since = web_time::SystemTime::now().duration_since(web_time::UNIX_EPOCH).unwrap_or_default();
+        SystemTime::UNIX_EPOCH.checked_add(since).unwrap_or(SystemTime::UNIX_EPOCH)
+    }
+
+    pub(crate) fn monotonic() -> Duration {
+        thread_local!(static START: web_time::Instant = web_time::Instant::now());
+        START.with(web_time::Instant::elapsed)
+    }
+
+    pub(crate) async fn sleep(duration: Duration) {
+        gloo_timers::future::sleep(duration).await;
+    }
+
+    pub(crate) async fn within<T>(bound: Duration, future: impl Future<Output = T>) -> Result<T, Elapsed> {
+        match select(pin!(future), pin!(sleep(bound))).await {
+            Either::Left((value, _)) => Ok(value),
+            Either::Right(_) => Err(Elapsed),
+        }
+    }
+
+    #[expect(clippy::unnecessary_wraps, reason = "the native half can fail")]
+    pub(crate) fn spawn(task: impl Future<Output = ()> + 'static) -> Result<(), NoRuntime> {
+        wasm_bindgen_futures::spawn_local(task);
+        Ok(())
+    }
+}
+
+#[cfg(target_arch = "wasm32")]
+pub(crate) use browser::*;
+#[cfg(not(target_arch = "wasm32"))]
+pub(crate) use native::*;

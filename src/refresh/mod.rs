@@ -1,0 +1,4 @@
+//! What turns old tokens into new ones.
+
+pub(crate) mod contract;
+pub(crate) mod error;
