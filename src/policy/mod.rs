@@ -1,1 +1,10 @@
-//! Pure judgement.
+//! Judgement: pure functions from values to verdicts. No I/O, no clock, no chance, and no session.
+
+pub(crate) mod challenge;
+pub(crate) mod excess;
+pub(crate) mod freshness;
+pub(crate) mod origins;
+pub(crate) mod paths;
+pub(crate) mod placement;
+pub(crate) mod rest;
+pub(crate) mod unauthorized;
