@@ -62,10 +62,6 @@ impl Wall {
         UNIX_EPOCH.checked_add(Duration::from_millis(self.0)).unwrap_or(UNIX_EPOCH)
     }
 
-    pub(crate) const fn plus(self, by: Duration) -> Self {
-        Self(self.0.saturating_add(millis(by)))
-    }
-
     pub(crate) const fn minus(self, by: Duration) -> Self {
         Self(self.0.saturating_sub(millis(by)))
     }

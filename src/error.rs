@@ -82,10 +82,6 @@ impl AuthError {
         self
     }
 
-    pub(crate) fn kind(&self) -> Kind {
-        self.0.kind
-    }
-
     /// Finds the error of this crate in `error` or in what led to it.
     ///
     /// Works on a `reqwest_middleware::Error`, also under reqwest-retry, and on any error type of yours that hands on its

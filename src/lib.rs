@@ -1,9 +1,12 @@
 //! Keeps a `reqwest` client logged in.
 
+mod builder;
 mod clock;
 mod error;
 mod event;
+mod flight;
 mod id;
+mod middleware;
 mod platform;
 mod policy;
 mod refresh;
@@ -12,19 +15,15 @@ mod store;
 mod tokens;
 
 pub use async_trait::async_trait;
-pub use clock::*;
+pub use builder::SessionBuilder;
+pub use clock::{Clock, SystemClock};
 pub use error::AuthError;
-pub use event::*;
-pub use id::*;
-pub use refresh::{contract::*, error::*};
-pub use store::{contract::*, error::*, record::*};
-pub use tokens::*;
-/// x
-#[derive(Debug)]
-pub struct Session;
-impl Session {
-    /// x
-    pub fn new(_r: impl Sized) -> Self {
-        Self
-    }
-}
+pub use event::{Ending, Event, NeedsLogin, State};
+pub use id::{LoginId, SessionId, Version};
+pub use middleware::{AuthRefresh, NotRetryable, RequestBuilderExt, Retried, acting_for, carry};
+pub use policy::origins::{InvalidOrigin, Origins};
+pub use refresh::contract::{RefreshReason, RefreshRequest, Refresher, Revocation, Start};
+pub use refresh::error::RefreshError;
+pub use session::{Events, LogoutReport, Session};
+pub use store::{Lock, LockGuard, MemoryStore, Record, StoreError, Swap, TokenStore};
+pub use tokens::{InvalidToken, Tokens};

@@ -2,7 +2,10 @@
 //! that kind beside the two `async_trait` lines of each contract.
 
 use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, SystemTime};
+
+use reqwest::{Request, Response};
 
 /// A bound has passed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,9 +26,16 @@ pub(crate) fn random() -> u128 {
     (word() << 64) | word()
 }
 
+/// Drops what a panic carried, which may panic in turn.
+pub(crate) fn drop_quietly(panic: Box<dyn std::any::Any + Send>) {
+    if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(panic))) {
+        std::mem::forget(again);
+    }
+}
+
 #[cfg(not(target_arch = "wasm32"))]
 mod native {
-    use super::{Duration, Elapsed, Future, NoRuntime, SystemTime};
+    use super::{Duration, Elapsed, Future, NoRuntime, Request, Response, SystemTime};
     use std::sync::OnceLock;
     use std::time::Instant;
 
@@ -58,11 +68,39 @@ mod native {
         drop(runtime.spawn(task));
         Ok(())
     }
+
+    /// Leaves a mark in the response's extensions.
+    pub(crate) fn mark<T: Clone + Send + Sync + 'static>(response: &mut Response, mark: T) {
+        let _before = response.extensions_mut().insert(mark);
+    }
+
+    /// Reads what is left of a body, up to `most` bytes and `bound`, so that its connection can be used again.
+    pub(crate) async fn drain(mut response: Response, most: usize, bound: Duration) {
+        let mut read = 0;
+        let draining = async {
+            while let Ok(Some(chunk)) = response.chunk().await {
+                read += chunk.len();
+                if read > most {
+                    return;
+                }
+            }
+        };
+        let _drained = within(bound, draining).await;
+    }
+
+    /// The same request with no body.
+    pub(crate) fn without_body(request: &Request) -> Request {
+        let mut head = Request::new(request.method().clone(), request.url().clone());
+        *head.headers_mut() = request.headers().clone();
+        *head.timeout_mut() = request.timeout().copied();
+        *head.version_mut() = request.version();
+        head
+    }
 }
 
 #[cfg(target_arch = "wasm32")]
 mod browser {
-    use super::{Duration, Elapsed, Future, NoRuntime, SystemTime};
+    use super::{Duration, Elapsed, Future, NoRuntime, Request, Response, SystemTime};
     use futures_util::future::{Either, select};
     use std::pin::pin;
 
@@ -96,6 +134,21 @@ mod browser {
     pub(crate) fn spawn(task: impl Future<Output = ()> + 'static) -> Result<(), NoRuntime> {
         wasm_bindgen_futures::spawn_local(task);
         Ok(())
+    }
+
+    /// A browser's response has no extensions.
+    pub(crate) fn mark<T>(_response: &mut Response, _mark: T) {}
+
+    /// A browser looks after its connections by itself.
+    pub(crate) async fn drain(response: Response, _most: usize, _bound: Duration) {
+        drop(response);
+    }
+
+    pub(crate) fn without_body(request: &Request) -> Request {
+        let mut head = Request::new(request.method().clone(), request.url().clone());
+        *head.headers_mut() = request.headers().clone();
+        *head.timeout_mut() = request.timeout().copied();
+        head
     }
 }
 

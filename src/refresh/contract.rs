@@ -156,3 +156,18 @@ pub enum RefreshReason {
     /// The session was logged out, and the grant is to be revoked.
     LoggedOut,
 }
+
+impl RefreshReason {
+    /// The reason in a word, as logs show it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Unauthorized => "unauthorized",
+            Self::Expired => "expired",
+            Self::Due => "due",
+            Self::Forced => "forced",
+            Self::FirstLogin => "first login",
+            Self::LoggedOut => "logged out",
+        }
+    }
+}

@@ -1,0 +1,48 @@
+//! Which requests are ours to sign.
+
+use http::Extensions;
+use http::header::AUTHORIZATION;
+use reqwest::Request;
+
+use crate::error::{AuthError, Kind};
+use crate::middleware::AuthRefresh;
+use crate::middleware::options::RequestOptions;
+
+/// What is done with a request.
+pub(crate) enum Pick {
+    /// It passes untouched, for this reason.
+    Leave(&'static str),
+    Sign {
+        /// It named its session, so it never goes out unsigned.
+        named: bool,
+        refresh_first: bool,
+    },
+    Fail(AuthError),
+}
+
+impl AuthRefresh {
+    pub(crate) fn pick(&self, request: &Request, extensions: &Extensions) -> Pick {
+        if !self.origins.allows(request.url()) {
+            return Pick::Leave("its origin is not one that tokens may be sent to");
+        }
+        let options = extensions.get::<RequestOptions>();
+        if options.is_some_and(|options| options.unsigned) {
+            return Pick::Leave("it asked to be sent unsigned");
+        }
+        if self.excluded.contains(request.url()) {
+            return Pick::Leave("its path is excluded");
+        }
+        if request.headers().contains_key(AUTHORIZATION) {
+            return Pick::Leave("it has an Authorization header of its own");
+        }
+        let ambient = crate::middleware::ambient::session();
+        let named = options.and_then(|options| options.session.as_ref()).or(ambient.as_ref());
+        if let Some(named) = named
+            && named != self.session.id()
+        {
+            let what = "the request names a session that this client does not serve";
+            return Pick::Fail(AuthError::new(Kind::Misconfigured, named, what));
+        }
+        Pick::Sign { named: named.is_some(), refresh_first: options.is_some_and(|options| options.refresh_first) }
+    }
+}

@@ -1,0 +1,226 @@
+//! One request's trip through the middleware.
+
+use std::time::Duration;
+
+use http::Extensions;
+use http::header::AUTHORIZATION;
+use reqwest::{Request, Response};
+use reqwest_middleware::{Middleware, Next, Result};
+
+use crate::event::Event;
+use crate::id::Version;
+use crate::middleware::keep::{Kept, Panicked};
+use crate::middleware::marks::{Flag, NotRetryable, Retried};
+use crate::middleware::options::RequestOptions;
+use crate::middleware::pick::Pick;
+use crate::platform::{self, BoxFuture};
+use crate::policy::origins::Origins;
+use crate::policy::paths::ExcludedPaths;
+use crate::policy::unauthorized::is_unauthorized;
+use crate::session::{Credential, Loan, Need, Session, lend};
+
+/// Keeps a client logged in: signs each request with the session's access token, and when a response says that it is no
+/// longer good, has it refreshed and sends the request once more.
+///
+/// ```no_run
+/// use reqwest_auth_refresh::{AuthRefresh, Origins, RefreshGrant, Session};
+/// use reqwest_middleware::ClientBuilder;
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let session = Session::new(RefreshGrant::new("https://issuer.example/token", "my-app")?);
+/// let origins = Origins::new("https://api.example.com")?;
+/// let client = ClientBuilder::new(reqwest::Client::new()).with(AuthRefresh::new(&session, origins)).build();
+/// # drop(client);
+/// # Ok(())
+/// # }
+/// ```
+///
+/// Put retry layers outside it and tracing layers where you like; what it does to one request counts as one try.
+///
+/// A request passes untouched, and so does its response, when its address is not within the origins, when it has an
+/// `Authorization` header of its own, when its path is excluded, when it goes to the refresher's own endpoint, or when it
+/// [asked to](crate::RequestBuilderExt::unsigned). A debug event of `tracing` says which of them it was.
+#[derive(Debug, Clone)]
+pub struct AuthRefresh {
+    pub(crate) session: Session,
+    pub(crate) origins: Origins,
+    pub(crate) excluded: ExcludedPaths,
+    require_login: bool,
+    early_wait: Duration,
+}
+
+/// So much of a first response's body is read so that its connection can be used again.
+const DRAIN: (usize, Duration) = (64 * 1024, Duration::from_millis(100));
+
+impl AuthRefresh {
+    /// Signs requests to these origins with the tokens of this session.
+    #[must_use]
+    pub fn new(session: &Session, origins: Origins) -> Self {
+        let excluded = ExcludedPaths::default().and_endpoints(session.engine().refresher.endpoints(), &origins);
+        let early_wait = Duration::from_secs(2);
+        Self { session: session.clone(), origins, excluded, require_login: false, early_wait }
+    }
+
+    /// Leaves requests alone whose path begins with these whole segments, on any of the origins: `/login` means `/login`
+    /// and `/login/code`, and not `/logins`. None by default.
+    #[must_use]
+    pub fn exclude(mut self, path: &str) -> Self {
+        self.excluded = self.excluded.exclude(path);
+        self
+    }
+
+    /// Fails with [`needs_login`](crate::AuthError::needs_login) when nobody is logged in. By default such a request goes
+    /// out unsigned, since it may be the login itself.
+    #[must_use]
+    pub fn require_login(mut self) -> Self {
+        self.require_login = true;
+        self
+    }
+
+    /// How long the response of a request that began an early refresh is held back until the new tokens are saved; 2
+    /// seconds by default, and never more than a quarter of the request's own timeout. A program that sends one request and
+    /// ends would otherwise end between rotation and save. A service that goes on running may say zero.
+    #[must_use]
+    pub fn early_wait(mut self, wait: Duration) -> Self {
+        self.early_wait = wait;
+        self
+    }
+
+    /// Not the hot path: there is something to wait for, or something special about the request.
+    async fn wait_and_send(
+        &self,
+        mut request: Request,
+        kept: Kept,
+        (named, refresh_first): (bool, bool),
+        extensions: &mut Extensions,
+        next: Next<'_>,
+    ) -> Result<Response> {
+        let need = if refresh_first && RequestOptions::take_refresh_first(extensions) {
+            Need::Forced
+        } else {
+            Need::Sign { sent_once: kept.is_sent_once() }
+        };
+        let bound = self.bound(request.timeout());
+        let early_wait = self.early_wait.min(request.timeout().map_or(Duration::MAX, |timeout| *timeout / 4));
+        let Some(loan) = lend(self.session.engine(), need, None, bound).await? else {
+            if named || self.require_login {
+                return Err(self.session.nobody().into());
+            }
+            left_alone("nobody is logged in");
+            return next.run(request, extensions).await;
+        };
+        let Loan { credential, early, .. } = loan;
+        write(&mut request, &credential);
+        let result = self.run(request, kept, credential, extensions, next).await;
+        if let Some(early) = early {
+            early.landed(early_wait).await;
+        }
+        result
+    }
+
+    async fn run(
+        &self,
+        request: Request,
+        kept: Kept,
+        credential: Credential,
+        extensions: &mut Extensions,
+        next: Next<'_>,
+    ) -> Result<Response> {
+        let timeout = request.timeout().copied();
+        let response = next.clone().run(request, extensions).await?;
+        if !is_unauthorized(kept.url(), response.status(), response.url(), response.headers()) {
+            return Ok(response);
+        }
+        Box::pin(self.refresh_and_run(response, kept, credential, timeout, extensions, next)).await
+    }
+
+    async fn refresh_and_run(
+        &self,
+        mut response: Response,
+        kept: Kept,
+        refused: Credential,
+        timeout: Option<Duration>,
+        extensions: &mut Extensions,
+        next: Next<'_>,
+    ) -> Result<Response> {
+        let status = response.status();
+        let Version { login, .. } = refused.version;
+        let engine = self.session.engine();
+        let newer = lend(engine, Need::Newer(refused.version), Some(login), self.bound(timeout.as_ref())).await;
+        let Some(Loan { credential, .. }) = newer.map_err(|error| error.with_status(status))? else {
+            return Ok(response);
+        };
+        if refused.header.is_some() && credential.header == refused.header {
+            platform::mark(&mut response, NotRetryable::SameToken);
+            return Ok(response);
+        }
+        let mut request = match kept.again() {
+            Ok(Ok(request)) => request,
+            Ok(Err(why)) => {
+                platform::mark(&mut response, why);
+                return Ok(response);
+            }
+            Err(Panicked) => {
+                engine.tell(Event::CallbackFailed);
+                platform::mark(&mut response, NotRetryable::Body);
+                return Ok(response);
+            }
+        };
+        platform::drain(response, DRAIN.0, DRAIN.1).await;
+        write(&mut request, &credential);
+        let mut flag = Flag::raise(extensions);
+        let mut response = next.run(request, flag.extensions()).await?;
+        platform::mark(&mut response, Retried);
+        Ok(response)
+    }
+
+    /// How long this request may wait for tokens.
+    fn bound(&self, timeout: Option<&Duration>) -> Duration {
+        timeout.copied().unwrap_or(self.session.engine().bounds.wait)
+    }
+}
+
+/// Writes the prepared header; tokens that cannot be seen need none.
+fn write(request: &mut Request, credential: &Credential) {
+    if let Some(header) = &credential.header {
+        let _vacant = request.headers_mut().insert(AUTHORIZATION, header.clone());
+    }
+}
+
+fn left_alone(why: &'static str) {
+    tracing::debug!(why, "request left alone");
+}
+
+impl Middleware for AuthRefresh {
+    // What `async_trait` would make of it, but with everything that need not wait before the one box: on the hot path the
+    // future holds the trip and nothing else.
+    fn handle<'a, 'b, 'c, 'trip>(
+        &'a self,
+        mut request: Request,
+        extensions: &'b mut Extensions,
+        next: Next<'c>,
+    ) -> BoxFuture<'trip, Result<Response>>
+    where
+        'a: 'trip,
+        'b: 'trip,
+        'c: 'trip,
+        Self: 'trip,
+    {
+        let (named, refresh_first) = match self.pick(&request, extensions) {
+            Pick::Sign { named, refresh_first } => (named, refresh_first),
+            Pick::Leave(why) => {
+                left_alone(why);
+                return Box::pin(async move { next.run(request, extensions).await });
+            }
+            Pick::Fail(error) => return Box::pin(async move { Err(error.into()) }),
+        };
+        let kept = Kept::of(&request, extensions.get());
+        match self.session.engine().free() {
+            Some(credential) if !refresh_first => {
+                write(&mut request, &credential);
+                Box::pin(self.run(request, kept, credential, extensions, next))
+            }
+            _ => Box::pin(self.wait_and_send(request, kept, (named, refresh_first), extensions, next)),
+        }
+    }
+}

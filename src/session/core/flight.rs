@@ -1,0 +1,169 @@
+//! A flight as the core sees it: which leg it is on, what it was told, what it wakes its waiters with.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::clock::Wall;
+use crate::error::AuthError;
+use crate::event::Event;
+use crate::id::Version;
+use crate::refresh::contract::RefreshReason;
+use crate::refresh::error::RefreshError;
+use crate::session::core::memory::{Lent, Memory};
+use crate::store::error::StoreError;
+use crate::store::record::Record;
+use crate::tokens::Tokens;
+
+/// The number of a flight; never used again within its session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct FlightId(pub(crate) u64);
+
+/// The one running refresh, first load or save of a session.
+#[derive(Debug, Clone)]
+pub(super) struct Flight {
+    pub(super) id: FlightId,
+    pub(super) purpose: Purpose,
+    /// The version that the last reading found, which the next swap expects.
+    pub(super) expected: Option<Version>,
+    /// Whether others can see the store, once the lock has said so.
+    pub(super) shared: bool,
+    /// Somebody else held the lock for the whole wait.
+    pub(super) busy: bool,
+    /// When the refresh token was sent first, by the monotonic clock.
+    pub(super) sent_at: Option<Duration>,
+    pub(super) attempts: u8,
+    /// Swaps that found something else.
+    pub(super) rounds: u8,
+    /// What the refresh yielded, until it is stored.
+    pub(super) candidate: Option<Memory>,
+    /// Decided, and only to be told to the waiters.
+    pub(super) outcome: Option<Outcome>,
+    /// A logout superseded it, so that tokens it brings are to be revoked.
+    pub(super) logged_out: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Purpose {
+    /// Read the store for the first time.
+    Load,
+    Refresh(RefreshReason),
+    /// Store what memory holds.
+    Save,
+}
+
+/// What the engine is to do next for a flight, each within its bound.
+#[derive(Debug, Clone)]
+pub(crate) enum Leg {
+    Lock,
+    Read,
+    Refresh {
+        tokens: Option<Arc<Tokens>>,
+        reason: RefreshReason,
+    },
+    Swap {
+        expected: Option<Version>,
+        record: Box<Record>,
+    },
+    /// Best effort: the issuer is told that these are no longer wanted.
+    Revoke {
+        tokens: Arc<Tokens>,
+    },
+    /// Give the lock back, or keep it for as long as memory is not stored.
+    Unlock {
+        keep: bool,
+    },
+    /// Nothing: the flight is over.
+    Over,
+}
+
+/// What the engine met on a leg.
+#[derive(Debug)]
+pub(crate) enum Heard {
+    /// The flight's task has begun.
+    Boarded {
+        holds_lock: bool,
+    },
+    Lock(LockHeard),
+    Read(Result<Option<Record>, StoreError>),
+    /// The lock was lost before the refresh token was sent.
+    LockLost,
+    /// `asked_at`: right before the request was sent.
+    Refreshed {
+        result: Box<Result<Tokens, RefreshError>>,
+        asked_at: Wall,
+    },
+    Swapped(SwapHeard),
+    Revoked,
+    Unlocked,
+}
+
+#[derive(Debug)]
+pub(crate) enum LockHeard {
+    NotShared,
+    Held,
+    Busy,
+    Failed(StoreError),
+}
+
+#[derive(Debug)]
+pub(crate) enum SwapHeard {
+    Done,
+    Found(Option<Box<Record>>),
+    Failed(StoreError),
+    /// The flight had been superseded before its turn to write came.
+    Skipped,
+}
+
+/// What a step leads to.
+#[derive(Debug)]
+pub(crate) struct Step {
+    pub(crate) leg: Leg,
+    pub(crate) tell: Vec<Event>,
+    /// Set when the flight has left its place: for everyone who waits for it.
+    pub(crate) wake: Option<Outcome>,
+    /// Try to save again after this pause.
+    pub(crate) save_in: Option<Duration>,
+    /// The failure concerns every session of this refresher.
+    pub(crate) for_everyone: bool,
+}
+
+/// What waiters are woken with.
+#[derive(Debug, Clone)]
+pub(crate) enum Outcome {
+    /// Something changed: ask again.
+    Look,
+    Lent(Lent),
+    Failed(AuthError),
+    /// The change stands, but is not stored yet.
+    NotSaved(AuthError),
+}
+
+impl Step {
+    pub(super) fn to(leg: Leg) -> Self {
+        Self { leg, tell: Vec::new(), wake: None, save_in: None, for_everyone: false }
+    }
+
+    pub(super) fn telling(mut self, mut tell: Vec<Event>) -> Self {
+        tell.append(&mut self.tell);
+        self.tell = tell;
+        self
+    }
+}
+
+impl Flight {
+    pub(super) fn new(id: FlightId, purpose: Purpose) -> Self {
+        Self {
+            id,
+            purpose,
+            expected: None,
+            shared: false,
+            busy: false,
+            sent_at: None,
+            attempts: 0,
+            rounds: 0,
+            candidate: None,
+            outcome: None,
+            logged_out: false,
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! How a flight ends: it has arrived, gives the lock back, leaves its place, and wakes those who waited. In this order.
+
+use crate::clock::Now;
+use crate::error::{AuthError, Kind};
+use crate::event::Event;
+use crate::policy::rest;
+use crate::session::core::flight::{Flight, FlightId, Heard, Leg, Outcome, Step, SwapHeard};
+use crate::session::core::memory::{Core, Memory, Unsaved};
+use crate::session::core::{Chance, mutant};
+
+impl Core {
+    /// The outcome is decided; what is left is to give the lock back.
+    pub(super) fn arrive(&self, flight: &mut Flight, outcome: Outcome) -> Step {
+        let outcome = flight.outcome.insert(outcome);
+        let woken = mutant!(WakeBeforeClear).then(|| outcome.clone());
+        Step { wake: woken, ..self.unlock(flight) }
+    }
+
+    /// The lock stays ours while what memory holds is not stored, so that nobody spends the refresh token in the store.
+    pub(super) fn unlock(&self, _arrived: &Flight) -> Step {
+        Step::to(Leg::Unlock { keep: self.unsaved.is_some() })
+    }
+
+    /// The flight leaves its place first, so that whoever it wakes can begin another.
+    pub(super) fn land(&mut self, chance: Chance, flight: Flight) -> Step {
+        let mut step = Step::to(Leg::Over);
+        if !mutant!(WakeBeforeClear) {
+            step.wake = Some(flight.outcome.unwrap_or(Outcome::Look));
+        }
+        step.save_in = self.save_again(chance);
+        step
+    }
+
+    fn save_again(&mut self, chance: Chance) -> Option<std::time::Duration> {
+        let unsaved = self.unsaved.as_mut()?;
+        unsaved.withheld = false;
+        Some(rest::pause(self.failed_saves, chance.jitter, None))
+    }
+
+    /// A flight was dropped together with its runtime. What it had brought is not lost; everyone who waits is told, and
+    /// the next to need a flight begins one.
+    pub(crate) fn died(&mut self, _now: Now, chance: Chance, id: FlightId) -> Step {
+        self.ghosts.retain(|ghost| ghost.id != id);
+        let mut step = Step::to(Leg::Over);
+        let Some(flight) = self.flight.take_if(|flight| flight.id == id) else { return step };
+        let what = "the runtime that this session's refresh ran on has ended";
+        let ended = AuthError::new(Kind::TryLater, &self.id, what);
+        step.wake = Some(flight.outcome.unwrap_or_else(|| Outcome::Failed(ended.clone())));
+        if let Some(candidate) = flight.candidate {
+            step.tell.push(Event::StoreFailed(ended));
+            let unsaved = self.unsaved.clone().unwrap_or_default();
+            self.install(candidate, Some(Unsaved { withheld: false, ..unsaved }), &mut step.tell);
+        }
+        step.save_in = self.save_again(chance);
+        step
+    }
+
+    /// A flight that a login or a logout superseded goes on to its next stop, and its tokens nowhere.
+    pub(super) fn hear_ghost(&mut self, id: FlightId, heard: Heard) -> Step {
+        let Some(ghost) = self.ghosts.iter_mut().find(|ghost| ghost.id == id) else { return Step::to(Leg::Over) };
+        let brought = match heard {
+            Heard::Refreshed { result, .. } => result.ok().map(std::sync::Arc::new),
+            Heard::Swapped(SwapHeard::Done) => match ghost.candidate.take() {
+                Some(Memory::Tokens(held)) => Some(held.tokens),
+                Some(Memory::Unread | Memory::Nobody | Memory::Ended(_)) | None => None,
+            },
+            Heard::Unlocked => {
+                self.ghosts.retain(|ghost| ghost.id != id);
+                return Step::to(Leg::Over);
+            }
+            Heard::Boarded { .. }
+            | Heard::Lock(_)
+            | Heard::Read(_)
+            | Heard::LockLost
+            | Heard::Swapped(_)
+            | Heard::Revoked => None,
+        };
+        match brought {
+            Some(tokens) if ghost.logged_out => Step::to(Leg::Revoke { tokens }),
+            _ => Step::to(Leg::Unlock { keep: false }),
+        }
+    }
+
+    /// Whether a flight may still write: false once it was superseded.
+    pub(crate) fn may_write(&self, id: FlightId) -> bool {
+        self.flight.as_ref().is_some_and(|flight| flight.id == id)
+    }
+}

@@ -1,0 +1,154 @@
+//! What a request needs, and what it gets: "is there something newer already?" and boarding a flight, in one step.
+
+use crate::clock::Now;
+use crate::error::AuthError;
+use crate::event::Ending;
+use crate::id::{LoginId, Version};
+use crate::policy::excess;
+use crate::policy::freshness::Stage;
+use crate::refresh::contract::{RefreshReason, Start};
+use crate::session::core::flight::{FlightId, Purpose};
+use crate::session::core::memory::{Core, Held, Lent, Memory};
+use crate::session::core::mutant;
+
+/// What is asked of a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Need {
+    /// Tokens to sign a request with. One that can be sent only once had better not meet a rotation.
+    Sign { sent_once: bool },
+    /// Newer tokens than these, which a response called no good.
+    Newer(Version),
+    /// Newer tokens than those at hand, because the program says so.
+    Forced,
+}
+
+/// What is answered.
+#[derive(Debug)]
+pub(crate) enum Answer {
+    /// Go out with these.
+    Go(Lent),
+    /// Go out with these; the flight was begun by this very request and is to be launched.
+    GoEarly(Lent, FlightId),
+    /// Wait for this flight.
+    Wait {
+        flight: FlightId,
+        launch: bool,
+    },
+    /// Nobody is logged in.
+    Nobody,
+    Fail(AuthError),
+}
+
+impl Core {
+    /// Answers one request. `begun`: the login under which it began, if it has begun under one.
+    pub(crate) fn need(&mut self, now: Now, need: Need, begun: Option<LoginId>) -> Answer {
+        if let Some(begun) = begun
+            && self.login() != Some(begun)
+            && !mutant!(CompareGenerationWithoutLogin)
+        {
+            return Answer::Fail(self.logged_out());
+        }
+        match &self.memory {
+            Memory::Unread => self.wait_for(now, Purpose::Load),
+            Memory::Nobody if self.rules.start == Start::LogsInAlone => {
+                self.wait_for(now, Purpose::Refresh(RefreshReason::FirstLogin))
+            }
+            Memory::Nobody => Answer::Nobody,
+            Memory::Ended(ended) if ended.ending == Ending::LoggedOut && begun.is_none() => Answer::Nobody,
+            Memory::Ended(ended) => Answer::Fail(self.ended(ended)),
+            Memory::Tokens(held) => {
+                let held = held.clone();
+                self.tokens_for(now, need, &held)
+            }
+        }
+    }
+
+    fn tokens_for(&mut self, now: Now, need: Need, held: &Held) -> Answer {
+        if let Some(flight) = self.flight.as_ref().filter(|_| self.unsaved.as_ref().is_some_and(|own| own.withheld)) {
+            return Answer::Wait { flight: flight.id, launch: false };
+        }
+        let refused = self.refused == Some(held.version);
+        match need {
+            Need::Newer(version) if version.generation >= held.version.generation => self.newer(now, held),
+            Need::Forced => self.asked_for(now, held, RefreshReason::Forced),
+            Need::Sign { .. } | Need::Newer(_) if refused => self.asked_for(now, held, RefreshReason::Unauthorized),
+            Need::Sign { .. } | Need::Newer(_) => {
+                let sent_once = need == Need::Sign { sent_once: true };
+                match held.freshness.at(now.wall) {
+                    Stage::Fresh => Answer::Go(held.into()),
+                    Stage::Due => self.due(now, held, sent_once),
+                    Stage::Expired => self.wait_for(now, Purpose::Refresh(RefreshReason::Expired)),
+                }
+            }
+        }
+    }
+
+    /// A response called these tokens no good. That is remembered, so that nobody else is sent with them, unless new
+    /// tokens fare no better: then it does not seem to be the tokens.
+    fn newer(&mut self, now: Now, held: &Held) -> Answer {
+        let excess = excess::is_excess(&held.tokens, now.wall);
+        if self.flight.is_none() && excess && self.excess.closed_for(now.monotonic).is_some() {
+            return self.asked_for(now, held, RefreshReason::Unauthorized);
+        }
+        self.refused = Some(held.version);
+        self.asked_for(now, held, RefreshReason::Unauthorized)
+    }
+
+    fn asked_for(&mut self, now: Now, held: &Held, reason: RefreshReason) -> Answer {
+        if self.flight.is_none() && self.rests(now).is_none() && excess::is_excess(&held.tokens, now.wall) {
+            if let Some(closed_for) = self.excess.closed_for(now.monotonic) {
+                return Answer::Fail(self.excessive(closed_for));
+            }
+            self.excess.count(now.monotonic);
+        }
+        self.wait_for(now, Purpose::Refresh(reason))
+    }
+
+    fn due(&mut self, now: Now, held: &Held, sent_once: bool) -> Answer {
+        match &self.flight {
+            Some(flight) if sent_once && matches!(flight.purpose, Purpose::Refresh(_)) => {
+                Answer::Wait { flight: flight.id, launch: false }
+            }
+            Some(_) => Answer::Go(held.into()),
+            None if self.rests(now).is_some() => Answer::Go(held.into()),
+            None => {
+                let flight = self.board(Purpose::Refresh(RefreshReason::Due));
+                if sent_once { Answer::Wait { flight, launch: true } } else { Answer::GoEarly(held.into(), flight) }
+            }
+        }
+    }
+
+    /// The flight that is up is joined before any pause is looked at.
+    pub(super) fn wait_for(&mut self, now: Now, purpose: Purpose) -> Answer {
+        if let Some(flight) = &self.flight {
+            return Answer::Wait { flight: flight.id, launch: false };
+        }
+        if let Some(error) = self.resting(now) {
+            return Answer::Fail(error);
+        }
+        Answer::Wait { flight: self.board(purpose), launch: true }
+    }
+
+    /// The flight to wait for until everything is stored; `None` when it is.
+    pub(crate) fn flush(&mut self) -> Option<(FlightId, bool)> {
+        match &self.flight {
+            Some(flight) => Some((flight.id, false)),
+            None => self.save_now().map(|flight| (flight, true)),
+        }
+    }
+
+    /// What the flight that is up is for, in a word for the log.
+    pub(crate) fn purpose(&self, flight: FlightId) -> &'static str {
+        let up = self.flight.as_ref().filter(|up| up.id == flight);
+        match up.map(|up| up.purpose) {
+            Some(Purpose::Load) => "load",
+            Some(Purpose::Save) => "save",
+            Some(Purpose::Refresh(reason)) => reason.as_str(),
+            None => "superseded",
+        }
+    }
+
+    pub(super) fn is_excess(&self, now: Now) -> bool {
+        self.held().is_some_and(|held| excess::is_excess(&held.tokens, now.wall))
+    }
+}

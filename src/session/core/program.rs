@@ -1,0 +1,376 @@
+//! The program of a flight: what is heard on one leg decides the next.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::clock::Now;
+use crate::error::{AuthError, Kind};
+use crate::event::{Ending, Event, NeedsLogin};
+use crate::id::Version;
+use crate::refresh::contract::{RefreshReason, Start};
+use crate::refresh::error::{RefreshError, Verdict};
+use crate::session::core::board::{self, Found};
+use crate::session::core::flight::{Flight, FlightId, Heard, Leg, LockHeard, Outcome, Purpose, Step, SwapHeard};
+use crate::session::core::memory::{Core, Ended, Memory, Unsaved};
+use crate::session::core::{Chance, mutant};
+use crate::store::error::StoreError;
+use crate::store::record::Record;
+use crate::tokens::Tokens;
+
+/// A lost answer is asked for again only so long after the refresh token was first sent: the time for which issuers
+/// commonly answer a repeated request with the same tokens.
+pub(crate) const RESUBMIT_WITHIN: Duration = Duration::from_secs(20);
+/// So many swaps in one flight may find something else; then the store changes too fast to be written.
+const MOST_ROUNDS: u8 = 4;
+
+impl Core {
+    /// Hears what flight `id` met, and says what it does next.
+    pub(crate) fn hear(&mut self, now: Now, chance: Chance, id: FlightId, heard: Heard) -> Step {
+        let Some(mut flight) = self.flight.take_if(|flight| flight.id == id) else {
+            return self.hear_ghost(id, heard);
+        };
+        let step = match heard {
+            Heard::Boarded { holds_lock } => match flight.purpose {
+                // Without a lock to wait for it is as if the lock had been asked for and held.
+                Purpose::Refresh(_) if !holds_lock => Step::to(Leg::Lock),
+                Purpose::Refresh(_) | Purpose::Load | Purpose::Save => {
+                    flight.shared = holds_lock;
+                    Step::to(Leg::Read)
+                }
+            },
+            Heard::Lock(heard) => self.locked(now, chance, &mut flight, heard),
+            Heard::Read(read) => self.read(now, chance, &mut flight, read),
+            Heard::LockLost => self.busy(now, chance, &mut flight),
+            Heard::Refreshed { result, asked_at } => match *result {
+                Ok(tokens) => self.refreshed(now, chance, &mut flight, tokens.settled(asked_at)),
+                Err(error) => self.not_refreshed(now, chance, &mut flight, error),
+            },
+            Heard::Swapped(heard) => self.swapped(now, chance, &mut flight, heard),
+            Heard::Revoked => self.unlock(&flight),
+            Heard::Unlocked => return self.land(chance, flight),
+        };
+        self.flight = Some(flight);
+        step
+    }
+
+    fn locked(&mut self, now: Now, chance: Chance, flight: &mut Flight, heard: LockHeard) -> Step {
+        match heard {
+            LockHeard::NotShared => flight.shared = false,
+            LockHeard::Held => flight.shared = true,
+            LockHeard::Busy => (flight.shared, flight.busy) = (true, true),
+            LockHeard::Failed(_) if self.rules.without_lock => flight.shared = true,
+            LockHeard::Failed(error) => return self.store_failed(now, chance, flight, &error),
+        }
+        Step::to(Leg::Read)
+    }
+
+    fn read(
+        &mut self,
+        now: Now,
+        chance: Chance,
+        flight: &mut Flight,
+        read: Result<Option<Record>, StoreError>,
+    ) -> Step {
+        let known = self.memory.version().is_some();
+        match read {
+            Ok(found) => {
+                flight.expected = found.as_ref().map(Record::version);
+                let step = self.found(now, chance, flight, found.as_ref());
+                self.seen(found.as_ref());
+                step
+            }
+            Err(error) if error.is_unreadable() => {
+                flight.expected = None;
+                self.seen(None);
+                let tell = vec![Event::StoreFailed(self.store_error(&error))];
+                if known {
+                    self.dirty();
+                    return self.write(now, chance, flight).telling(tell);
+                }
+                self.unreadable(now, chance, flight).telling(tell)
+            }
+            Err(error) => match flight.purpose {
+                Purpose::Save => {
+                    if let Some(unsaved) = &mut self.unsaved {
+                        unsaved.first_reading &= unsaved.unread;
+                    }
+                    self.not_saved(flight, &error)
+                }
+                // What memory holds is all there is, and nobody else can have changed it.
+                Purpose::Refresh(reason) if !error.is_newer() && (!flight.shared || self.rules.without_lock) => {
+                    flight.expected = self.memory.version();
+                    self.depart(now, flight, reason)
+                }
+                Purpose::Refresh(_) | Purpose::Load => self.store_failed(now, chance, flight, &error),
+            },
+        }
+    }
+
+    /// The table of DESIGN: what the store holds, then what.
+    fn found(&mut self, now: Now, chance: Chance, flight: &mut Flight, found: Option<&Record>) -> Step {
+        let ours = flight.candidate.as_ref().unwrap_or(&self.memory);
+        let fresh = Unsaved::default();
+        let unsaved = if flight.candidate.is_some() {
+            Some(self.unsaved.as_ref().unwrap_or(&fresh))
+        } else {
+            self.unsaved.as_ref()
+        };
+        match board::judge(ours, unsaved, found) {
+            // Somebody else has written what this flight was about to.
+            Found::Same if flight.candidate.is_some() => self.give_way(chance, flight, found, false),
+            Found::Same => self.same(now, chance, flight, found),
+            Found::Adopt => self.give_way(chance, flight, found, false),
+            Found::Yield => self.give_way(chance, flight, found, true),
+            Found::Overwrite | Found::Lost if flight.busy => self.busy(now, chance, flight),
+            Found::Overwrite => {
+                if flight.candidate.is_none() {
+                    self.dirty();
+                }
+                self.write(now, chance, flight)
+            }
+            Found::Lost => {
+                self.dirty();
+                let lost = self.store_error(&StoreError::unavailable("the store lost the session's record"));
+                self.write(now, chance, flight).telling(vec![Event::StoreFailed(lost)])
+            }
+        }
+    }
+
+    /// The store holds what memory holds.
+    fn same(&mut self, now: Now, chance: Chance, flight: &mut Flight, found: Option<&Record>) -> Step {
+        if let Some(found) = found {
+            self.unknown.clone_from(found.unknown());
+        }
+        match (flight.purpose, &self.memory) {
+            (Purpose::Refresh(_), _) if flight.busy => self.busy(now, chance, flight),
+            (Purpose::Refresh(reason), Memory::Tokens(_)) => self.depart(now, flight, reason),
+            (Purpose::Refresh(reason), Memory::Nobody) if self.rules.start == Start::LogsInAlone => {
+                self.depart(now, flight, reason)
+            }
+            (Purpose::Load, Memory::Unread) => {
+                self.memory = match self.rules.start {
+                    Start::Assumed => {
+                        let version = Version::new(chance.login, 0);
+                        Memory::Tokens(self.hold(version, Tokens::unseen().settled(now.wall), chance.jitter))
+                    }
+                    Start::NeedsLogin | Start::LogsInAlone => Memory::Nobody,
+                };
+                self.arrive(flight, Outcome::Look)
+            }
+            _ => {
+                self.saved_at_last();
+                self.arrive(flight, Outcome::Look)
+            }
+        }
+    }
+
+    /// What is stored wins over what memory or the flight holds.
+    fn give_way(&mut self, chance: Chance, flight: &mut Flight, found: Option<&Record>, revoke: bool) -> Step {
+        let mut tell = Vec::new();
+        let dropped = flight.candidate.take().unwrap_or_else(|| self.memory.clone());
+        match found {
+            Some(record) => self.adopt(record, chance.jitter, &mut tell),
+            None => self.install(Memory::Nobody, None, &mut tell),
+        }
+        self.saved_at_last();
+        self.recover();
+        flight.outcome = Some(self.outcome());
+        let leg = match dropped {
+            Memory::Tokens(held) if revoke => Leg::Revoke { tokens: held.tokens },
+            Memory::Tokens(_) | Memory::Unread | Memory::Nobody | Memory::Ended(_) => Leg::Unlock { keep: false },
+        };
+        Step::to(leg).telling(tell)
+    }
+
+    /// The refresh token goes out.
+    fn depart(&mut self, now: Now, flight: &mut Flight, reason: RefreshReason) -> Step {
+        flight.sent_at.get_or_insert(now.monotonic);
+        flight.attempts += 1;
+        Step::to(Leg::Refresh { tokens: self.held().map(|held| Arc::clone(&held.tokens)), reason })
+    }
+
+    fn refreshed(&mut self, now: Now, chance: Chance, flight: &mut Flight, tokens: Tokens) -> Step {
+        let held = match &self.memory {
+            Memory::Tokens(old) => {
+                let asked = matches!(flight.purpose, Purpose::Refresh(RefreshReason::Unauthorized));
+                if asked && old.tokens.has_access_token_of(&tokens) && !self.is_excess(now) {
+                    // New tokens did not come of it, so it counts although the old ones were not young.
+                    self.excess.count(now.monotonic);
+                }
+                self.hold(old.version.next(), tokens.completed_by(&old.tokens), chance.jitter)
+            }
+            Memory::Unread | Memory::Nobody | Memory::Ended(_) => {
+                self.hold(Version::new(chance.login, 0), tokens, chance.jitter)
+            }
+        };
+        if mutant!(InstallBeforeSave) {
+            self.install(Memory::Tokens(held.clone()), self.unsaved.clone(), &mut Vec::new());
+        }
+        flight.candidate = Some(Memory::Tokens(held));
+        self.write(now, chance, flight)
+    }
+
+    fn not_refreshed(&mut self, now: Now, chance: Chance, flight: &mut Flight, error: RefreshError) -> Step {
+        match error.verdict() {
+            Verdict::Rejected { code } if self.held().is_some() => {
+                let reason = NeedsLogin::Rejected(Arc::clone(code));
+                flight.candidate = self.memory.version().map(|version| {
+                    let ending = Ending::NeedsLogin(reason);
+                    Memory::Ended(Ended { version, ending, since: now.wall.time() })
+                });
+                self.write(now, chance, flight)
+            }
+            Verdict::Unavailable { maybe_processed: true, .. }
+                if flight.attempts == 1
+                    && flight.sent_at.is_some_and(|sent| now.monotonic.saturating_sub(sent) <= RESUBMIT_WITHIN) =>
+            {
+                match flight.purpose {
+                    Purpose::Refresh(reason) => self.depart(now, flight, reason),
+                    Purpose::Load | Purpose::Save => self.refresh_failed(now, chance, flight, error),
+                }
+            }
+            Verdict::Rejected { .. } | Verdict::Unavailable { .. } | Verdict::Misconfigured { .. } => {
+                self.refresh_failed(now, chance, flight, error)
+            }
+        }
+    }
+
+    /// Writes what the flight brought, or else what memory holds, over what was found.
+    fn write(&mut self, now: Now, chance: Chance, flight: &mut Flight) -> Step {
+        flight.rounds += 1;
+        if flight.rounds > MOST_ROUNDS {
+            let error = StoreError::unavailable("the session's record kept changing while it was being written");
+            return self.swapped(now, chance, flight, SwapHeard::Failed(error));
+        }
+        let ours = flight.candidate.as_mut().unwrap_or(&mut self.memory);
+        if let (Memory::Ended(ended), Some(found)) = (&mut *ours, flight.expected)
+            && ended.ending == Ending::LoggedOut
+            && found.login == ended.version.login
+        {
+            // A logout has to be seen by whoever still expects what it replaces.
+            ended.version.generation = ended.version.generation.max(found.next().generation);
+        }
+        let ours = flight.candidate.as_ref().unwrap_or(&self.memory);
+        match self.record(ours) {
+            Some(record) => Step::to(Leg::Swap { expected: flight.expected, record: Box::new(record) }),
+            None => self.arrive(flight, Outcome::Look),
+        }
+    }
+
+    fn swapped(&mut self, now: Now, chance: Chance, flight: &mut Flight, heard: SwapHeard) -> Step {
+        match heard {
+            SwapHeard::Done => self.stored(now, chance, flight),
+            SwapHeard::Found(found) => {
+                flight.expected = found.as_deref().map(Record::version);
+                self.found(now, chance, flight, found.as_deref())
+            }
+            SwapHeard::Failed(error) => self.swap_failed(now, flight, &error),
+            SwapHeard::Skipped => self.arrive(flight, Outcome::Look),
+        }
+    }
+
+    fn stored(&mut self, now: Now, chance: Chance, flight: &mut Flight) -> Step {
+        self.saved_at_last();
+        if let Some(candidate) = flight.candidate.take() {
+            let mut tell = Vec::new();
+            self.install(candidate, None, &mut tell);
+            self.recover();
+            let outcome = self.outcome();
+            return self.arrive(flight, outcome).telling(tell);
+        }
+        flight.expected = self.memory.version();
+        match (flight.purpose, &self.memory) {
+            (Purpose::Refresh(_), _) if flight.busy => self.busy(now, chance, flight),
+            (Purpose::Refresh(reason), Memory::Tokens(_)) => self.depart(now, flight, reason),
+            _ => self.arrive(flight, Outcome::Look),
+        }
+    }
+
+    /// What could not be stored is used all the same, and stays to be saved.
+    fn swap_failed(&mut self, now: Now, flight: &mut Flight, error: &StoreError) -> Step {
+        let failed = self.store_error(error);
+        let mut tell = vec![Event::StoreFailed(failed)];
+        if let Some(candidate) = flight.candidate.take() {
+            let unsaved = Unsaved { withheld: false, ..self.unsaved.clone().unwrap_or_default() };
+            self.install(candidate, Some(unsaved), &mut tell);
+            self.recover();
+            self.failed_saves = self.failed_saves.saturating_add(1);
+            let outcome = self.outcome();
+            return self.arrive(flight, outcome).telling(tell);
+        }
+        match (flight.purpose, &self.memory) {
+            (Purpose::Refresh(reason), Memory::Tokens(_)) if !flight.busy => {
+                self.dirty();
+                flight.expected = self.memory.version();
+                self.depart(now, flight, reason).telling(tell)
+            }
+            _ => self.not_saved(flight, error),
+        }
+    }
+
+    /// A change of this program stands, but is not stored.
+    fn not_saved(&mut self, flight: &mut Flight, error: &StoreError) -> Step {
+        let error = self.store_error(error);
+        self.dirty();
+        self.failed_saves = self.failed_saves.saturating_add(1);
+        self.arrive(flight, Outcome::NotSaved(error.clone())).telling(vec![Event::StoreFailed(error)])
+    }
+
+    /// What was stored is lost, and memory has nothing to go on from.
+    fn unreadable(&mut self, now: Now, chance: Chance, flight: &mut Flight) -> Step {
+        match (self.rules.start, flight.purpose) {
+            (Start::NeedsLogin, Purpose::Load) => {
+                let version = Version::new(chance.login, 0);
+                let ending = Ending::NeedsLogin(NeedsLogin::RecordUnreadable);
+                let mut tell = Vec::new();
+                let ended = Memory::Ended(Ended { version, ending, since: now.wall.time() });
+                self.install(ended, Some(Unsaved::default()), &mut tell);
+                self.write(now, chance, flight).telling(tell)
+            }
+            // It gets its tokens by itself, so nothing is lost that a login would bring back.
+            _ => self.same(now, chance, flight, None),
+        }
+    }
+
+    fn busy(&mut self, now: Now, chance: Chance, flight: &mut Flight) -> Step {
+        let error = RefreshError::unavailable("another process holds this session's lock");
+        self.refresh_failed(now, chance, flight, error)
+    }
+
+    pub(super) fn outcome(&self) -> Outcome {
+        match &self.memory {
+            Memory::Tokens(held) => Outcome::Lent(held.into()),
+            Memory::Unread | Memory::Nobody | Memory::Ended(_) => Outcome::Look,
+        }
+    }
+
+    pub(super) fn dirty(&mut self) {
+        self.unsaved.get_or_insert_default();
+    }
+
+    fn saved_at_last(&mut self) {
+        self.unsaved = None;
+        self.failed_saves = 0;
+    }
+
+    /// New tokens, or somebody else's: what failed before is over.
+    pub(super) fn recover(&mut self) {
+        self.failures = 0;
+        self.rest = None;
+    }
+
+    /// The store was read: what it holds was there before the change, if this was the first reading since.
+    fn seen(&mut self, found: Option<&Record>) {
+        let own = self.login();
+        let Some(unsaved) = &mut self.unsaved else { return };
+        let login = found.map(|found| found.version().login).filter(|login| Some(*login) != own);
+        if let Some(login) = login.filter(|login| unsaved.first_reading && !unsaved.replaced.contains(login)) {
+            unsaved.replaced.push(login);
+        }
+        unsaved.first_reading = false;
+    }
+
+    pub(super) fn store_error(&self, error: &StoreError) -> AuthError {
+        AuthError::new(Kind::Store, &self.id, error.to_string()).because(error.clone())
+    }
+}

@@ -1,0 +1,330 @@
+//! One session at work: its state behind the single-flight lock, and what every request may read without it.
+
+use std::fmt;
+use std::sync::{Arc, Mutex as Cell, PoisonError, RwLock};
+
+use secrecy::SecretString;
+use tokio::sync::{Mutex, MutexGuard};
+
+use crate::clock::{Clock, Now, Wall};
+use crate::event::{Event, State};
+use crate::flight::{Arrival, Waiter};
+use crate::id::{LoginId, SessionId, Version};
+use crate::platform;
+use crate::refresh::contract::Refresher;
+use crate::session::bounds::Bounds;
+use crate::session::core::{Answer, Chance, Core, FlightId, Heard, Leg, Need, Outcome, Rules, Step};
+use crate::session::credential::{Credential, Free};
+use crate::session::outbox::{Numbered, Outbox};
+use crate::store::contract::{LockGuard, TokenStore};
+use crate::tokens::Tokens;
+
+pub(crate) struct Engine {
+    pub(crate) id: SessionId,
+    pub(crate) bounds: Bounds,
+    pub(crate) store: Arc<dyn TokenStore>,
+    pub(crate) refresher: Arc<dyn Refresher>,
+    clock: Arc<dyn Clock>,
+    /// What a request with good tokens reads, and nothing else.
+    published: RwLock<Option<Free>>,
+    /// The single-flight lock: to look whether there are newer tokens and to board a flight is one step under it. Nothing is
+    /// awaited while it is held, and nobody queues for it: a queue hands the lock to its first waiter even when that one's
+    /// runtime stands still, and everybody behind it would stand still with it.
+    guarded: Mutex<Guarded>,
+    /// Whose turn it is to write to the store.
+    pub(crate) turn: Mutex<()>,
+    /// The refresh lock, kept while what memory holds is not stored.
+    kept: Cell<Option<Box<dyn LockGuard>>>,
+    outbox: Outbox,
+}
+
+struct Guarded {
+    core: Core,
+    /// Where those wait who need the flight that is up.
+    arrival: Option<(FlightId, Arrival<Outcome>)>,
+    /// The header of these tokens, so that it is written once.
+    prepared: Option<Credential>,
+    /// Whether a task is waiting to save again.
+    saver: bool,
+}
+
+/// What a request gets that had to ask.
+pub(crate) enum Lending {
+    Go(Credential, Arc<Tokens>),
+    /// And it had better see to it that the flight it began has landed.
+    GoEarly(Credential, Arc<Tokens>, FlightId, Waiter<Outcome>),
+    Wait {
+        waiter: Waiter<Outcome>,
+        launch: Option<FlightId>,
+        begun: Option<LoginId>,
+    },
+    Nobody,
+    Fail(crate::error::AuthError),
+}
+
+/// A change by the program, and where to learn whether it was saved.
+pub(crate) struct Change {
+    pub(crate) save: FlightId,
+    pub(crate) saved: Waiter<Outcome>,
+    pub(crate) version: Option<Version>,
+    pub(crate) ended: Option<Arc<Tokens>>,
+}
+
+impl Engine {
+    pub(crate) fn new(
+        id: SessionId,
+        rules: Rules,
+        bounds: Bounds,
+        store: Arc<dyn TokenStore>,
+        refresher: Arc<dyn Refresher>,
+        clock: Arc<dyn Clock>,
+        outbox: Outbox,
+    ) -> Self {
+        let core = Core::new(id.clone(), rules);
+        Self {
+            id,
+            bounds,
+            store,
+            refresher,
+            clock,
+            published: RwLock::new(None),
+            guarded: Mutex::new(Guarded { core, arrival: None, prepared: None, saver: false }),
+            turn: Mutex::new(()),
+            kept: Cell::new(None),
+            outbox,
+        }
+    }
+
+    pub(crate) fn wall(&self) -> Wall {
+        Wall::of(self.clock.wall())
+    }
+
+    pub(crate) fn now(&self) -> Now {
+        Now::read(&*self.clock)
+    }
+
+    /// The tokens that anyone may have without asking. This is all that a request with good tokens does here.
+    pub(crate) fn free(&self) -> Option<Credential> {
+        let now = self.wall();
+        let published = self.published.read().unwrap_or_else(PoisonError::into_inner);
+        published.as_ref().filter(|free| now < free.until).map(|free| free.credential.clone())
+    }
+
+    pub(crate) fn need(&self, need: Need, begun: Option<LoginId>) -> Lending {
+        let now = self.now();
+        let mut guarded = self.guard();
+        let answer = guarded.core.need(now, need, begun);
+        let begun = begun.or_else(|| guarded.core.held().map(|held| held.version.login));
+        let lending = match answer {
+            Answer::Go(lent) => Lending::Go(guarded.credential(lent.version, &lent.tokens), lent.tokens),
+            Answer::GoEarly(lent, flight) => {
+                let waiter = guarded.waiter(flight);
+                Lending::GoEarly(guarded.credential(lent.version, &lent.tokens), lent.tokens, flight, waiter)
+            }
+            Answer::Wait { flight, launch } => {
+                Lending::Wait { waiter: guarded.waiter(flight), launch: launch.then_some(flight), begun }
+            }
+            Answer::Nobody => Lending::Nobody,
+            Answer::Fail(error) => Lending::Fail(error),
+        };
+        self.publish(&mut guarded);
+        lending
+    }
+
+    /// The leg that follows on what a flight met. Waiters are woken once the flight has left its place; events wait for
+    /// [`deliver`](Self::deliver).
+    pub(crate) fn hear(&self, flight: FlightId, heard: Heard) -> (Leg, Told) {
+        let now = self.now();
+        let mut guarded = self.guard();
+        let step = guarded.core.hear(now, chance(), flight, heard);
+        self.carry_out(guarded, flight, step)
+    }
+
+    /// A flight was dropped with its runtime.
+    pub(crate) fn died(&self, flight: FlightId) -> Told {
+        let now = self.now();
+        let mut guarded = self.guard();
+        let step = guarded.core.died(now, chance(), flight);
+        self.carry_out(guarded, flight, step).1
+    }
+
+    fn carry_out(&self, mut guarded: MutexGuard<'_, Guarded>, flight: FlightId, step: Step) -> (Leg, Told) {
+        self.outbox.push(step.tell);
+        self.publish(&mut guarded);
+        let mut told = Told { for_everyone: step.for_everyone, ..Told::default() };
+        if let Some(pause) = step.save_in
+            && !guarded.saver
+        {
+            guarded.saver = true;
+            told.save_in = Some(pause);
+        }
+        let arrival = step.wake.and_then(|outcome| Some((guarded.leave(flight)?, outcome)));
+        drop(guarded);
+        if let Some((arrival, outcome)) = arrival {
+            told.waiters = Some(arrival.waiters());
+            told.outcome = Some(outcome.clone());
+            arrival.announce(outcome);
+        }
+        (step.leg, told)
+    }
+
+    /// Tells an event that is no change of the state. To be called with no lock held.
+    pub(crate) fn tell(&self, event: Event) {
+        let guarded = self.guard();
+        self.outbox.push([event]);
+        drop(guarded);
+        self.deliver();
+    }
+
+    /// Hands out events. To be called with no lock held.
+    pub(crate) fn deliver(&self) {
+        self.outbox.deliver();
+    }
+
+    pub(crate) fn log_in(&self, tokens: Tokens) -> Change {
+        let now = self.now();
+        let mut guarded = self.guard();
+        let changed = guarded.core.log_in(now, chance(), tokens);
+        self.change(guarded, changed)
+    }
+
+    pub(crate) fn log_out(&self) -> Option<Change> {
+        let now = self.now();
+        let mut guarded = self.guard();
+        let changed = guarded.core.log_out(now, chance())?;
+        Some(self.change(guarded, changed))
+    }
+
+    fn change(&self, mut guarded: MutexGuard<'_, Guarded>, changed: crate::session::core::Changed) -> Change {
+        self.outbox.push(changed.tell);
+        let superseded = changed.superseded.and_then(|(flight, outcome)| Some((guarded.leave(flight)?, outcome)));
+        let saved = guarded.waiter(changed.save);
+        let version = guarded.core.held().map(|held| held.version);
+        self.publish(&mut guarded);
+        drop(guarded);
+        if let Some((arrival, outcome)) = superseded {
+            arrival.announce(outcome);
+        }
+        Change { save: changed.save, saved, version, ended: changed.ended }
+    }
+
+    /// Whether this is the current access token, which is doubted from now on.
+    pub(crate) fn doubt(&self, token: &SecretString) -> bool {
+        let mut guarded = self.guard();
+        let doubted = guarded.core.doubt(token);
+        self.publish(&mut guarded);
+        doubted
+    }
+
+    /// Where to wait until everything is stored, and what to launch for it; `None` when it is.
+    pub(crate) fn flush(&self) -> Option<(Waiter<Outcome>, Option<FlightId>)> {
+        let mut guarded = self.guard();
+        let (flight, launch) = guarded.core.flush()?;
+        let waiter = guarded.waiter(flight);
+        self.publish(&mut guarded);
+        Some((waiter, launch.then_some(flight)))
+    }
+
+    /// The saver's pause is over, or it was dropped with its runtime: the flight to launch, if there is something to save.
+    pub(crate) fn save_again(&self, dropped: bool) -> Option<FlightId> {
+        let mut guarded = self.guard();
+        guarded.saver = false;
+        let flight = if dropped { None } else { guarded.core.save_now() };
+        if let Some(flight) = flight {
+            drop(guarded.waiter(flight));
+        }
+        self.publish(&mut guarded);
+        flight
+    }
+
+    /// Whether a flight may still write.
+    pub(crate) fn may_write(&self, flight: FlightId) -> bool {
+        self.guard().core.may_write(flight)
+    }
+
+    pub(crate) fn state(&self) -> State {
+        self.guard().core.state()
+    }
+
+    pub(crate) fn purpose(&self, flight: FlightId) -> &'static str {
+        self.guard().core.purpose(flight)
+    }
+
+    pub(crate) fn version(&self) -> Option<Version> {
+        self.guard().core.held().map(|held| held.version)
+    }
+
+    /// The state now, and everything that is told after it.
+    pub(crate) fn subscribe(&self) -> (Event, u64, tokio::sync::broadcast::Receiver<Numbered>) {
+        let guarded = self.guard();
+        let (last, receiver) = self.outbox.subscribe();
+        (Event::Now(guarded.core.state()), last, receiver)
+    }
+
+    pub(crate) fn take_kept(&self) -> Option<Box<dyn LockGuard>> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    pub(crate) fn keep(&self, lock: Option<Box<dyn LockGuard>>) {
+        *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = lock;
+    }
+
+    fn publish(&self, guarded: &mut Guarded) {
+        let free = guarded.core.free().map(|held| (held.version, Arc::clone(&held.tokens), held.freshness.due_at));
+        let free =
+            free.map(|(version, tokens, until)| Free { credential: guarded.credential(version, &tokens), until });
+        *self.published.write().unwrap_or_else(PoisonError::into_inner) = free;
+    }
+
+    fn guard(&self) -> MutexGuard<'_, Guarded> {
+        loop {
+            if let Ok(guarded) = self.guarded.try_lock() {
+                return guarded;
+            }
+            std::thread::yield_now();
+        }
+    }
+}
+
+/// What a step led to, for whoever carries the flight out.
+#[derive(Debug, Default)]
+pub(crate) struct Told {
+    pub(crate) save_in: Option<std::time::Duration>,
+    pub(crate) waiters: Option<usize>,
+    pub(crate) outcome: Option<Outcome>,
+    pub(crate) for_everyone: bool,
+}
+
+impl Guarded {
+    /// A place to wait for this flight, which is up.
+    fn waiter(&mut self, flight: FlightId) -> Waiter<Outcome> {
+        match &self.arrival {
+            Some((up, arrival)) if *up == flight => arrival.waiter(),
+            _ => self.arrival.insert((flight, Arrival::new())).1.waiter(),
+        }
+    }
+
+    fn leave(&mut self, flight: FlightId) -> Option<Arrival<Outcome>> {
+        self.arrival.take_if(|(up, _)| *up == flight).map(|(_, arrival)| arrival)
+    }
+
+    fn credential(&mut self, version: Version, tokens: &Tokens) -> Credential {
+        match &self.prepared {
+            Some(prepared) if prepared.version == version => prepared.clone(),
+            _ => self.prepared.insert(Credential::new(version, tokens)).clone(),
+        }
+    }
+}
+
+fn chance() -> Chance {
+    let bits = platform::random();
+    #[expect(clippy::cast_possible_truncation, reason = "any 32 of the bits will do")]
+    let jitter = (platform::random() >> 64) as u32;
+    Chance { jitter, login: LoginId::from_bits(bits) }
+}
+
+impl fmt::Debug for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session").field("id", &self.id).field("state", &self.state()).finish_non_exhaustive()
+    }
+}

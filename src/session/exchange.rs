@@ -1,0 +1,250 @@
+//! A flight under way: a task of its own that carries out each leg within its bound and reports what it met.
+
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use tracing::{Instrument, Span, field, info_span};
+
+use crate::platform::{self, MaybeSend, drop_quietly};
+use crate::refresh::contract::{RefreshReason, RefreshRequest, Revocation};
+use crate::refresh::error::RefreshError;
+use crate::session::core::{FlightId, Heard, Leg, LockHeard, Outcome, SwapHeard};
+use crate::session::engine::{Engine, Told};
+use crate::session::reentrance;
+use crate::store::contract::{Lock, LockGuard, Swap};
+use crate::store::error::StoreError;
+use crate::store::record::Record;
+use crate::tokens::Tokens;
+
+/// Starts a flight that has been boarded. Without a runtime it ends at once, and everyone who waits for it is told.
+pub(crate) fn launch(engine: &Arc<Engine>, id: FlightId) {
+    let flight = Airborne { engine: Arc::clone(engine), id, lock: None, span: None };
+    // A task that cannot be spawned is dropped, and the flight with it.
+    let _spawned = platform::spawn(flight.fly());
+}
+
+/// Starts the task that saves again after a pause.
+fn save_later(engine: &Arc<Engine>, pause: Duration) {
+    let saver = Saver(Some(Arc::clone(engine)));
+    let _spawned = platform::spawn(async move {
+        platform::sleep(pause).await;
+        saver.save();
+    });
+}
+
+/// A flight and what it holds. Dropped before it is over, it takes its leave from the session all the same.
+struct Airborne {
+    engine: Arc<Engine>,
+    id: FlightId,
+    lock: Option<Box<dyn LockGuard>>,
+    span: Option<Span>,
+}
+
+/// Why a leg yielded nothing.
+enum Trouble {
+    Elapsed,
+    Panicked,
+}
+
+impl Airborne {
+    async fn fly(mut self) {
+        let purpose = self.engine.purpose(self.id);
+        let span = info_span!(
+            "flight",
+            session = %self.engine.id.fingerprint(),
+            purpose,
+            outcome = field::Empty,
+            waiters = field::Empty,
+            rests_everyone = field::Empty,
+            milliseconds = field::Empty,
+        );
+        self.span = Some(span.clone());
+        let engine = Arc::clone(&self.engine);
+        let began = engine.now().monotonic;
+        reentrance::marked(&engine, self.legs()).instrument(span.clone()).await;
+        let took = engine.now().monotonic.saturating_sub(began);
+        span.record("milliseconds", u64::try_from(took.as_millis()).unwrap_or(u64::MAX));
+        drop(self);
+        // Outside the mark, the locks and the flight: callbacks may ask for whatever they like.
+        engine.deliver();
+    }
+
+    async fn legs(&mut self) {
+        self.lock = self.engine.take_kept();
+        let mut heard = Heard::Boarded { holds_lock: self.lock.is_some() };
+        loop {
+            let (leg, told) = self.engine.hear(self.id, heard);
+            self.told(&told);
+            heard = match leg {
+                Leg::Lock => Heard::Lock(self.take_lock().await),
+                Leg::Read => Heard::Read(self.read().await),
+                Leg::Refresh { tokens, reason } => self.refresh(tokens, reason).await,
+                Leg::Swap { expected, record } => Heard::Swapped(self.swap(expected, &record).await),
+                Leg::Revoke { tokens } => {
+                    drop(revoke(&self.engine, tokens).await);
+                    Heard::Revoked
+                }
+                Leg::Unlock { keep } => {
+                    self.unlock(keep).await;
+                    Heard::Unlocked
+                }
+                Leg::Over => return,
+            };
+        }
+    }
+
+    async fn take_lock(&mut self) -> LockHeard {
+        let engine = Arc::clone(&self.engine);
+        let wait = engine.bounds.lock;
+        // The store keeps to the wait by itself; the rest is for one that does not.
+        let bound = wait.saturating_add(engine.bounds.load);
+        match bounded(bound, async { engine.store.lock(&engine.id, wait).await }).await {
+            Ok(Ok(Lock::NotShared)) => LockHeard::NotShared,
+            Ok(Ok(Lock::Held(guard))) => {
+                self.lock = Some(guard);
+                LockHeard::Held
+            }
+            Ok(Ok(Lock::Busy)) => LockHeard::Busy,
+            Ok(Err(error)) => LockHeard::Failed(error),
+            Err(trouble) => LockHeard::Failed(trouble.of_store("taking its lock")),
+        }
+    }
+
+    async fn read(&self) -> Result<Option<Record>, StoreError> {
+        let engine = &self.engine;
+        bounded(engine.bounds.load, async { engine.store.load(&engine.id).await })
+            .await
+            .unwrap_or_else(|trouble| Err(trouble.of_store("reading it")))
+    }
+
+    async fn refresh(&self, tokens: Option<Arc<Tokens>>, reason: RefreshReason) -> Heard {
+        if self.lock.as_ref().is_some_and(|lock| !lock.is_held()) {
+            return Heard::LockLost;
+        }
+        let engine = &self.engine;
+        let request = RefreshRequest::new(engine.id.clone(), tokens, reason, engine.bounds.attempt);
+        let asked_at = engine.wall();
+        let result = bounded(engine.bounds.attempt, async { engine.refresher.refresh(request).await })
+            .await
+            .unwrap_or_else(|trouble| Err(trouble.of_refresher()));
+        Heard::Refreshed { result: Box::new(result), asked_at }
+    }
+
+    async fn swap(&self, expected: Option<crate::id::Version>, record: &Record) -> SwapHeard {
+        let engine = &self.engine;
+        let write = async {
+            let _turn = engine.turn.lock().await;
+            if !engine.may_write(self.id) {
+                return Ok(None);
+            }
+            engine.store.swap(&engine.id, expected, record).await.map(Some)
+        };
+        match bounded(engine.bounds.save, write).await {
+            Ok(Ok(Some(Swap::Done))) => SwapHeard::Done,
+            Ok(Ok(Some(Swap::Found(found)))) => SwapHeard::Found(found.map(Box::new)),
+            Ok(Ok(None)) => SwapHeard::Skipped,
+            Ok(Err(error)) => SwapHeard::Failed(error),
+            Err(trouble) => SwapHeard::Failed(trouble.of_store("writing to it")),
+        }
+    }
+
+    async fn unlock(&mut self, keep: bool) {
+        let Some(lock) = self.lock.take() else { return };
+        if keep {
+            self.engine.keep(Some(lock));
+        } else {
+            // A guard that does not come back within the bound is dropped, which releases it too.
+            let _released = bounded(self.engine.bounds.load, async { lock.release().await }).await;
+        }
+    }
+
+    fn told(&self, told: &Told) {
+        if let Some(pause) = told.save_in {
+            save_later(&self.engine, pause);
+        }
+        let Some(span) = &self.span else { return };
+        if told.for_everyone {
+            span.record("rests_everyone", true);
+        }
+        if let Some(outcome) = &told.outcome {
+            span.record("waiters", told.waiters.unwrap_or_default());
+            match outcome {
+                Outcome::Lent(lent) => span.record("outcome", field::debug(lent.version)),
+                Outcome::Look => span.record("outcome", "done"),
+                Outcome::Failed(error) | Outcome::NotSaved(error) => span.record("outcome", field::display(error)),
+            };
+        }
+    }
+}
+
+impl Drop for Airborne {
+    fn drop(&mut self) {
+        // The lock goes first, so that whoever is woken finds it free.
+        self.lock = None;
+        let told = self.engine.died(self.id);
+        self.told(&told);
+    }
+}
+
+/// A task that waits to save again. Dropped with its runtime, it leaves the place free for another.
+struct Saver(Option<Arc<Engine>>);
+
+impl Saver {
+    fn save(mut self) {
+        if let Some(engine) = self.0.take()
+            && let Some(flight) = engine.save_again(false)
+        {
+            launch(&engine, flight);
+        }
+    }
+}
+
+impl Drop for Saver {
+    fn drop(&mut self) {
+        if let Some(engine) = &self.0 {
+            let _none = engine.save_again(true);
+        }
+    }
+}
+
+impl Trouble {
+    fn of_store(self, doing: &str) -> StoreError {
+        StoreError::unavailable(match self {
+            Self::Elapsed => format!("{doing} took longer than its bound"),
+            Self::Panicked => format!("the store panicked on {doing}"),
+        })
+    }
+
+    fn of_refresher(self) -> RefreshError {
+        match self {
+            // Whether it was processed is anyone's guess.
+            Self::Elapsed => RefreshError::unavailable("the refresher took longer than its bound").maybe_processed(),
+            Self::Panicked => RefreshError::unavailable("the refresher panicked"),
+        }
+    }
+}
+
+/// Tells the issuer that these tokens are no longer wanted, within the bound of an attempt.
+pub(crate) async fn revoke(engine: &Engine, tokens: Arc<Tokens>) -> Result<Revocation, RefreshError> {
+    let bound = engine.bounds.attempt;
+    let request = RefreshRequest::new(engine.id.clone(), Some(tokens), RefreshReason::LoggedOut, bound);
+    bounded(bound, async { engine.refresher.revoke(request).await })
+        .await
+        .unwrap_or_else(|trouble| Err(trouble.of_refresher()))
+}
+
+/// Other people's code, with a bound on its time, and its panic caught. The panic may come from making the future as well
+/// as from driving it, so the future is made within.
+async fn bounded<T>(bound: Duration, future: impl Future<Output = T> + MaybeSend) -> Result<T, Trouble> {
+    match platform::within(bound, AssertUnwindSafe(future).catch_unwind()).await {
+        Ok(Ok(value)) => Ok(value),
+        Ok(Err(panic)) => {
+            drop_quietly(panic);
+            Err(Trouble::Panicked)
+        }
+        Err(platform::Elapsed) => Err(Trouble::Elapsed),
+    }
+}

@@ -1,0 +1,110 @@
+//! Waiting for good tokens, each request by its own timer.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::error::{AuthError, Kind};
+use crate::flight::Waiter;
+use crate::id::LoginId;
+use crate::platform;
+use crate::session::core::{Need, Outcome};
+use crate::session::credential::Credential;
+use crate::session::engine::{Engine, Lending};
+use crate::session::{exchange, reentrance};
+use crate::tokens::Tokens;
+
+/// Tokens lent to one request, and the flight it began for them, if it did.
+pub(crate) struct Loan {
+    pub(crate) credential: Credential,
+    pub(crate) tokens: Arc<Tokens>,
+    pub(crate) early: Option<Early>,
+}
+
+/// The early flight that a request began.
+pub(crate) struct Early(Waiter<Outcome>);
+
+impl Early {
+    /// Waits until the flight has saved or failed, at most this long.
+    pub(crate) async fn landed(mut self, bound: Duration) {
+        let _landed = platform::within(bound, self.0.outcome()).await;
+    }
+}
+
+/// Good tokens, waiting for a flight if there is need of one; `None` when nobody is logged in.
+///
+/// Dropping this has no effect on the flight.
+pub(crate) async fn lend(
+    engine: &Arc<Engine>,
+    need: Need,
+    begun: Option<LoginId>,
+    bound: Duration,
+) -> Result<Option<Loan>, AuthError> {
+    if reentrance::is_marked(engine) {
+        let what = "a refresher asked for the tokens of the session that it was refreshing";
+        return Err(AuthError::new(Kind::Reentrant, &engine.id, what));
+    }
+    let outcome = platform::within(bound, ask(engine, need, begun)).await;
+    outcome.unwrap_or_else(|platform::Elapsed| Err(timed_out(engine, bound)))
+}
+
+async fn ask(engine: &Arc<Engine>, need: Need, mut begun: Option<LoginId>) -> Result<Option<Loan>, AuthError> {
+    loop {
+        let mut waiter = match engine.need(need, begun) {
+            Lending::Go(credential, tokens) => return Ok(Some(Loan { credential, tokens, early: None })),
+            Lending::GoEarly(credential, tokens, flight, waiter) => {
+                exchange::launch(engine, flight);
+                return Ok(Some(Loan { credential, tokens, early: Some(Early(waiter)) }));
+            }
+            Lending::Wait { waiter, launch, begun: under } => {
+                begun = under;
+                if let Some(flight) = launch {
+                    exchange::launch(engine, flight);
+                }
+                waiter
+            }
+            Lending::Nobody => return Ok(None),
+            Lending::Fail(error) => return Err(error),
+        };
+        match waiter.outcome().await {
+            Some(Outcome::Lent(lent)) if begun.is_none_or(|begun| begun == lent.version.login) => {
+                let credential = Credential::new(lent.version, &lent.tokens);
+                return Ok(Some(Loan { credential, tokens: lent.tokens, early: None }));
+            }
+            // Somebody may wait for tokens that are still good, for want of a body that can be sent again.
+            Some(Outcome::Failed(error)) if !matches!(need, Need::Sign { sent_once: true }) => return Err(error),
+            Some(Outcome::Lent(_) | Outcome::Look | Outcome::Failed(_) | Outcome::NotSaved(_)) | None => {}
+        }
+    }
+}
+
+pub(crate) fn timed_out(engine: &Engine, bound: Duration) -> AuthError {
+    let what = format!("no new tokens came within {} ms", bound.as_millis());
+    AuthError::new(Kind::Timeout, &engine.id, what)
+}
+
+/// The outcome of a change by the program: `Ok` when it is stored.
+pub(crate) async fn saved(engine: &Arc<Engine>, mut waiter: Waiter<Outcome>) -> Result<(), AuthError> {
+    // Reading and writing both have their bounds; the one who waits has the shorter of what they may add up to.
+    match platform::within(engine.bounds.save, waiter.outcome()).await {
+        Ok(Some(Outcome::Failed(error) | Outcome::NotSaved(error))) => Err(error),
+        Ok(Some(Outcome::Look | Outcome::Lent(_)) | None) => Ok(()),
+        Err(platform::Elapsed) => {
+            let what = "the change stands, but was not stored within its bound; saving goes on";
+            Err(AuthError::new(Kind::Store, &engine.id, what))
+        }
+    }
+}
+
+/// Waits until nothing is under way and nothing is left to save.
+pub(crate) async fn stored(engine: &Arc<Engine>) -> Result<(), AuthError> {
+    while let Some((mut waiter, launch)) = engine.flush() {
+        if let Some(flight) = launch {
+            exchange::launch(engine, flight);
+        }
+        match waiter.outcome().await {
+            Some(Outcome::NotSaved(error)) => return Err(error),
+            Some(Outcome::Lent(_) | Outcome::Look | Outcome::Failed(_)) | None => {}
+        }
+    }
+    Ok(())
+}
