@@ -141,11 +141,11 @@ impl Engine {
     }
 
     /// A flight was dropped with its runtime.
-    pub(crate) fn died(&self, flight: FlightId) -> Told {
+    pub(crate) fn died(&self, flight: FlightId) -> (Leg, Told) {
         let now = self.now();
         let mut guarded = self.guard();
         let step = guarded.core.died(now, chance(), flight);
-        self.carry_out(guarded, flight, step).1
+        self.carry_out(guarded, flight, step)
     }
 
     fn carry_out(&self, mut guarded: MutexGuard<'_, Guarded>, flight: FlightId, step: Step) -> (Leg, Told) {

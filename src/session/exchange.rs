@@ -182,9 +182,11 @@ impl Airborne {
 
 impl Drop for Airborne {
     fn drop(&mut self) {
-        // The lock goes first, so that whoever is woken finds it free.
-        self.lock = None;
-        let told = self.engine.died(self.id);
+        let (leg, told) = self.engine.died(self.id);
+        // What is not stored yet goes on being guarded; anything else is free again.
+        if let (Leg::Unlock { keep: true }, Some(lock)) = (leg, self.lock.take()) {
+            self.engine.keep(Some(lock));
+        }
         self.told(&told);
     }
 }

@@ -87,8 +87,11 @@ impl Core {
 
     fn supersede(&mut self, logged_out: bool) -> Option<(FlightId, Outcome)> {
         let mut flight = self.flight.take()?;
-        // What was decided before is told as it was.
-        let outcome = flight.outcome.take().unwrap_or(Outcome::Look);
+        // A failure is told as it was; tokens that were found before the change are not lent after it.
+        let outcome = match flight.outcome.take() {
+            Some(failed @ (Outcome::Failed(_) | Outcome::NotSaved(_))) => failed,
+            Some(Outcome::Lent(_) | Outcome::Look) | None => Outcome::Look,
+        };
         flight.logged_out = logged_out;
         let id = flight.id;
         self.ghosts.push(flight);

@@ -41,17 +41,22 @@ impl Core {
     /// the next to need a flight begins one.
     pub(crate) fn died(&mut self, _now: Now, chance: Chance, id: FlightId) -> Step {
         self.ghosts.retain(|ghost| ghost.id != id);
-        let mut step = Step::to(Leg::Over);
+        let mut step = Step::to(Leg::Unlock { keep: false });
         let Some(flight) = self.flight.take_if(|flight| flight.id == id) else { return step };
         let what = "the runtime that this session's refresh ran on has ended";
         let ended = AuthError::new(Kind::TryLater, &self.id, what);
         step.wake = Some(flight.outcome.unwrap_or_else(|| Outcome::Failed(ended.clone())));
-        if let Some(candidate) = flight.candidate {
+        let withheld = self.unsaved.as_ref().is_some_and(|unsaved| unsaved.withheld);
+        if flight.candidate.is_some() || withheld {
+            // They are about to be used without being saved.
             step.tell.push(Event::StoreFailed(ended));
+        }
+        if let Some(candidate) = flight.candidate {
             let unsaved = self.unsaved.clone().unwrap_or_default();
             self.install(candidate, Some(Unsaved { withheld: false, ..unsaved }), &mut step.tell);
         }
         step.save_in = self.save_again(chance);
+        step.leg = Leg::Unlock { keep: self.unsaved.is_some() };
         step
     }
 

@@ -7,6 +7,7 @@ use crate::clock::Now;
 use crate::error::{AuthError, Kind};
 use crate::event::{Ending, Event, NeedsLogin};
 use crate::id::Version;
+use crate::policy::freshness::Stage;
 use crate::refresh::contract::{RefreshReason, Start};
 use crate::refresh::error::{RefreshError, Verdict};
 use crate::session::core::board::{self, Found};
@@ -117,10 +118,10 @@ impl Core {
         };
         match board::judge(ours, unsaved, found) {
             // Somebody else has written what this flight was about to.
-            Found::Same if flight.candidate.is_some() => self.give_way(chance, flight, found, false),
+            Found::Same if flight.candidate.is_some() => self.give_way(now, chance, flight, found, false),
             Found::Same => self.same(now, chance, flight, found),
-            Found::Adopt => self.give_way(chance, flight, found, false),
-            Found::Yield => self.give_way(chance, flight, found, true),
+            Found::Adopt => self.give_way(now, chance, flight, found, false),
+            Found::Yield => self.give_way(now, chance, flight, found, true),
             Found::Overwrite | Found::Lost if flight.busy => self.busy(now, chance, flight),
             Found::Overwrite => {
                 if flight.candidate.is_none() {
@@ -165,7 +166,14 @@ impl Core {
     }
 
     /// What is stored wins over what memory or the flight holds.
-    fn give_way(&mut self, chance: Chance, flight: &mut Flight, found: Option<&Record>, revoke: bool) -> Step {
+    fn give_way(
+        &mut self,
+        now: Now,
+        chance: Chance,
+        flight: &mut Flight,
+        found: Option<&Record>,
+        revoke: bool,
+    ) -> Step {
         let mut tell = Vec::new();
         let dropped = flight.candidate.take().unwrap_or_else(|| self.memory.clone());
         match found {
@@ -174,7 +182,10 @@ impl Core {
         }
         self.saved_at_last();
         self.recover();
-        flight.outcome = Some(self.outcome());
+        // Tokens of somebody else's making may be old, so that they are looked at like any others.
+        let good = self.held().is_some_and(|held| held.freshness.at(now.wall) != Stage::Expired);
+        let joined = good && matches!(flight.purpose, Purpose::Refresh(_));
+        flight.outcome = Some(if joined { self.outcome() } else { Outcome::Look });
         let leg = match dropped {
             Memory::Tokens(held) if revoke => Leg::Revoke { tokens: held.tokens },
             Memory::Tokens(_) | Memory::Unread | Memory::Nobody | Memory::Ended(_) => Leg::Unlock { keep: false },
