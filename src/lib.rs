@@ -6,6 +6,7 @@ mod error;
 mod event;
 mod flight;
 mod id;
+mod members;
 mod middleware;
 mod platform;
 mod policy;
@@ -24,6 +25,9 @@ pub use middleware::{AuthRefresh, NotRetryable, RequestBuilderExt, Retried, acti
 pub use policy::origins::{InvalidOrigin, Origins};
 pub use refresh::contract::{RefreshReason, RefreshRequest, Refresher, Revocation, Start};
 pub use refresh::error::RefreshError;
+#[cfg(feature = "refresh-grant")]
+pub use refresh::{RefreshGrant, SetupError};
+pub use secrecy::{ExposeSecret, SecretString};
 pub use session::{Events, LogoutReport, Session};
 pub use store::{Lock, LockGuard, MemoryStore, Record, StoreError, Swap, TokenStore};
 pub use tokens::{InvalidToken, Tokens};

@@ -202,6 +202,14 @@ impl Tokens {
     }
 }
 
+#[cfg(test)]
+impl Tokens {
+    /// The access token's and the refresh token's text.
+    pub(crate) fn texts(&self) -> [Option<&str>; 2] {
+        [&self.access_token, &self.refresh_token].map(|token| token.as_ref().map(ExposeSecret::expose_secret))
+    }
+}
+
 /// Only what can be sent in a header as it is.
 fn check(access_token: &SecretString) -> Result<(), InvalidToken> {
     let bytes = access_token.expose_secret().as_bytes();
@@ -244,4 +252,7 @@ pub enum InvalidToken {
     /// The answer says one thing twice (RFC 6749 section 3.2).
     #[error("the answer has a member twice")]
     Repeated,
+    /// The answer reports an error (RFC 6749 section 5.2), whatever else it holds.
+    #[error("the answer reports an error in place of tokens")]
+    ErrorAnswer,
 }
