@@ -13,6 +13,7 @@ mod policy;
 mod refresh;
 mod session;
 mod store;
+mod token_answer;
 mod tokens;
 
 pub use async_trait::async_trait;

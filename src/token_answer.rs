@@ -332,9 +332,9 @@ mod tests {
                 let raw = [b"{\"access_token\":\"", token.as_slice(), b"\"}"].concat();
                 let latin: String = token.iter().copied().map(char::from).collect();
                 let json = serde_json::json!({ "access_token": latin }).to_string();
-                let escaped: String = token.iter().map(|byte| format!("\\u{byte:04x}")).collect();
+                let escaped = token.iter().map(|byte| format!("\\u{byte:04x}")).collect::<Vec<_>>().concat();
                 let escaped = format!(r#"{{"access_token":"{escaped}"}}"#);
-                let form: String = token.iter().map(|byte| format!("%{byte:02X}")).collect();
+                let form = token.iter().map(|byte| format!("%{byte:02X}")).collect::<Vec<_>>().concat();
                 let form = format!("access_token={form}");
                 for (body, encoded) in [
                     (raw.as_slice(), false),

@@ -1,4 +1,13 @@
-//! Everything that is tested from outside, in one binary: a module for each promise.
+//! What the crate promises, held from outside, in one binary: a module for each promise.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test that cannot go on stops there, and prints its figures"
+)]
 
 mod origins;
+#[cfg(feature = "refresh-grant")]
+mod refresh_grant;
 mod virtual_world;
