@@ -1,5 +1,6 @@
 //! One request's trip through the middleware.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::Extensions;
@@ -118,27 +119,31 @@ impl AuthRefresh {
         result
     }
 
-    async fn run(
+    // An `async fn` would keep in its future what it is given a second time, and be nearly twice as large.
+    #[expect(clippy::manual_async_fn, reason = "the block keeps what it is given once")]
+    fn run(
         &self,
         request: Request,
         kept: Kept,
-        credential: Credential,
+        credential: Arc<Credential>,
         extensions: &mut Extensions,
         next: Next<'_>,
-    ) -> Result<Response> {
-        let timeout = request.timeout().copied();
-        let response = next.clone().run(request, extensions).await?;
-        if !is_unauthorized(kept.url(), response.status(), response.url(), response.headers()) {
-            return Ok(response);
+    ) -> impl Future<Output = Result<Response>> {
+        async move {
+            let timeout = request.timeout().copied();
+            let response = next.clone().run(request, extensions).await?;
+            if !is_unauthorized(kept.url(), response.status(), response.url(), response.headers()) {
+                return Ok(response);
+            }
+            Box::pin(self.refresh_and_run(response, kept, credential, timeout, extensions, next)).await
         }
-        Box::pin(self.refresh_and_run(response, kept, credential, timeout, extensions, next)).await
     }
 
     async fn refresh_and_run(
         &self,
         mut response: Response,
         kept: Kept,
-        refused: Credential,
+        refused: Arc<Credential>,
         timeout: Option<Duration>,
         extensions: &mut Extensions,
         next: Next<'_>,

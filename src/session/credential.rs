@@ -1,5 +1,7 @@
 //! Tokens as lent to one request, ready to be written on it.
 
+use std::sync::Arc;
+
 use http::HeaderValue;
 
 use crate::clock::Wall;
@@ -7,8 +9,8 @@ use crate::id::Version;
 use crate::policy::placement;
 use crate::tokens::Tokens;
 
-/// The prepared header, and which tokens it holds.
-#[derive(Debug, Clone)]
+/// The prepared header, and which tokens it holds; shared by the requests that carry them.
+#[derive(Debug)]
 pub(crate) struct Credential {
     pub(crate) version: Version,
     /// `None` for tokens that the program cannot see.
@@ -18,7 +20,7 @@ pub(crate) struct Credential {
 /// A credential that any request may have until it is due.
 #[derive(Debug, Clone)]
 pub(crate) struct Free {
-    pub(crate) credential: Credential,
+    pub(crate) credential: Arc<Credential>,
     pub(crate) until: Wall,
 }
 

@@ -43,16 +43,16 @@ struct Guarded {
     /// Where those wait who need the flight that is up.
     arrival: Option<(FlightId, Arrival<Outcome>)>,
     /// The header of these tokens, so that it is written once.
-    prepared: Option<Credential>,
+    prepared: Option<Arc<Credential>>,
     /// Whether a task is waiting to save again.
     saver: bool,
 }
 
 /// What a request gets that had to ask.
 pub(crate) enum Lending {
-    Go(Credential, Arc<Tokens>),
+    Go(Arc<Credential>, Arc<Tokens>),
     /// And it had better see to it that the flight it began has landed.
-    GoEarly(Credential, Arc<Tokens>, FlightId, Waiter<Outcome>),
+    GoEarly(Arc<Credential>, Arc<Tokens>, FlightId, Waiter<Outcome>),
     Wait {
         waiter: Waiter<Outcome>,
         launch: Option<FlightId>,
@@ -104,10 +104,10 @@ impl Engine {
     }
 
     /// The tokens that anyone may have without asking. This is all that a request with good tokens does here.
-    pub(crate) fn free(&self) -> Option<Credential> {
+    pub(crate) fn free(&self) -> Option<Arc<Credential>> {
         let now = self.wall();
         let published = self.published.read().unwrap_or_else(PoisonError::into_inner);
-        published.as_ref().filter(|free| now < free.until).map(|free| free.credential.clone())
+        published.as_ref().filter(|free| now < free.until).map(|free| Arc::clone(&free.credential))
     }
 
     pub(crate) fn need(&self, need: Need, begun: Option<LoginId>) -> Lending {
@@ -308,10 +308,10 @@ impl Guarded {
         self.arrival.take_if(|(up, _)| *up == flight).map(|(_, arrival)| arrival)
     }
 
-    fn credential(&mut self, version: Version, tokens: &Tokens) -> Credential {
+    fn credential(&mut self, version: Version, tokens: &Tokens) -> Arc<Credential> {
         match &self.prepared {
-            Some(prepared) if prepared.version == version => prepared.clone(),
-            _ => self.prepared.insert(Credential::new(version, tokens)).clone(),
+            Some(prepared) if prepared.version == version => Arc::clone(prepared),
+            _ => Arc::clone(self.prepared.insert(Arc::new(Credential::new(version, tokens)))),
         }
     }
 }

@@ -15,7 +15,7 @@ use crate::tokens::Tokens;
 
 /// Tokens lent to one request, and the flight it began for them, if it did.
 pub(crate) struct Loan {
-    pub(crate) credential: Credential,
+    pub(crate) credential: Arc<Credential>,
     pub(crate) tokens: Arc<Tokens>,
     pub(crate) early: Option<Early>,
 }
@@ -67,7 +67,7 @@ async fn ask(engine: &Arc<Engine>, need: Need, mut begun: Option<LoginId>) -> Re
         };
         match waiter.outcome().await {
             Some(Outcome::Lent(lent)) if begun.is_none_or(|begun| begun == lent.version.login) => {
-                let credential = Credential::new(lent.version, &lent.tokens);
+                let credential = Arc::new(Credential::new(lent.version, &lent.tokens));
                 return Ok(Some(Loan { credential, tokens: lent.tokens, early: None }));
             }
             // Somebody may wait for tokens that are still good, for want of a body that can be sent again.

@@ -7,7 +7,11 @@
     reason = "a test that cannot go on stops there, and prints its figures"
 )]
 
+mod architecture;
 mod origins;
 #[cfg(feature = "refresh-grant")]
 mod refresh_grant;
+#[path = "../support/mod.rs"]
+mod support;
+mod test_issuer;
 mod virtual_world;

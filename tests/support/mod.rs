@@ -1,0 +1,29 @@
+//! A test issuer and a test API on loopback, shared by tests and examples.
+//!
+//! - [`Grants`]: what an issuer knows, without sockets or clock: logins, one-time rotation, reuse detection, expiry.
+//! - [`Issuer`]: its token endpoint, with faults, outages, client authentication, gates and counters.
+//! - [`Api`]: a resource server that takes the issuer's access tokens, with gates and counters of its own.
+//! - [`Gate`]: holds whoever comes until it is opened, and tells when enough have come; tests need no sleep.
+//!
+//! It is as strict as the strictest real issuers: a refresh token works once, and its second use ends the whole grant,
+//! access tokens included. It knows nothing of the crate under test.
+
+#![allow(dead_code, unused_imports, unreachable_pub, reason = "each test and example uses its own part of it")]
+
+mod answer;
+mod api;
+mod client;
+mod counters;
+mod faults;
+mod gate;
+mod grants;
+mod issuer;
+mod server;
+
+pub use api::{Api, body_hash};
+pub use client::Client;
+pub use counters::{ApiCounts, GrantCounts, IssuerCounts, Tally};
+pub use faults::{Fault, Outage};
+pub use gate::Gate;
+pub use grants::{Denied, Grants, Holder, Issued, Refused, Rotation};
+pub use issuer::{Issuer, TokenCall};
