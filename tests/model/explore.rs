@@ -4,7 +4,7 @@ use std::collections::{HashSet, VecDeque};
 
 use super::rows;
 use super::world::{Driver, Left, Scene, World};
-use crate::session::core::mutants::{self, Mutant};
+use crate::session::core::mutants::switch::{self, Mutant};
 
 /// How a search ended.
 enum Searched {
@@ -95,7 +95,7 @@ fn each_of_ten_mistakes_is_noticed() {
         Mutant::TombstoneIgnoresGeneration,
     ];
     let in_driver = [Driver::SlotFreedWhenFrozen, Driver::LookBeforeBoarding, Driver::RetryDecidedByFlag];
-    let core = in_core.map(|mutant| caught(&format!("{mutant:?}"), &|scene| mutants::with(mutant, || search(scene))));
+    let core = in_core.map(|mutant| caught(&format!("{mutant:?}"), &|scene| switch::with(mutant, || search(scene))));
     let driver = in_driver.map(|driver| caught(&format!("{driver:?}"), &|scene| search(Scene { driver, ..scene })));
     let caught: usize = core.iter().chain(&driver).sum();
     println!("figure: core_mutants_caught = {caught} mutants");

@@ -3,7 +3,7 @@
 use crate::event::Ending;
 use crate::id::Version;
 use crate::session::core::memory::{Memory, Unsaved};
-use crate::session::core::mutant;
+use crate::session::core::mutants::mutant;
 use crate::store::record::Record;
 
 /// What follows from a reading.

@@ -8,9 +8,10 @@ use crate::clock::Now;
 use crate::event::{Ending, Event};
 use crate::id::{LoginId, Version};
 use crate::refresh::contract::Start;
-use crate::session::core::Chance;
+use crate::session::core::chance::Chance;
 use crate::session::core::flight::{Flight, FlightId, Outcome, Purpose};
-use crate::session::core::memory::{Core, Ended, Memory, Unsaved};
+use crate::session::core::memory::{Ended, Memory, Unsaved};
+use crate::session::core::state::Core;
 use crate::tokens::Tokens;
 
 /// What a change leads to.

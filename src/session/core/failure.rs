@@ -8,9 +8,11 @@ use crate::error::{AuthError, Kind};
 use crate::event::{Ending, Event, NeedsLogin};
 use crate::policy::rest;
 use crate::refresh::error::{RefreshError, Verdict};
+use crate::session::core::chance::Chance;
 use crate::session::core::flight::{Flight, Outcome, Step};
-use crate::session::core::memory::{Core, Ended, Rest};
-use crate::session::core::{Chance, mutant};
+use crate::session::core::memory::{Ended, Rest};
+use crate::session::core::mutants::mutant;
+use crate::session::core::state::Core;
 use crate::store::error::StoreError;
 
 impl Core {

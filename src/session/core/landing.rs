@@ -4,9 +4,11 @@ use crate::clock::Now;
 use crate::error::{AuthError, Kind};
 use crate::event::Event;
 use crate::policy::rest;
+use crate::session::core::chance::Chance;
 use crate::session::core::flight::{Flight, FlightId, Heard, Leg, Outcome, Step, SwapHeard};
-use crate::session::core::memory::{Core, Memory, Unsaved};
-use crate::session::core::{Chance, mutant};
+use crate::session::core::memory::{Memory, Unsaved};
+use crate::session::core::mutants::mutant;
+use crate::session::core::state::Core;
 
 impl Core {
     /// The outcome is decided; what is left is to give the lock back.

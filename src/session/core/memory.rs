@@ -1,56 +1,13 @@
-//! What a session remembers.
+//! What a session remembers: tokens or a tombstone, and whether it is stored.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use serde_json::{Map, Value};
-
-use crate::clock::{Now, Wall};
 use crate::error::AuthError;
-use crate::event::{Ending, Event, State};
-use crate::id::{LoginId, SessionId, Version};
-use crate::policy::excess::Window;
+use crate::event::Ending;
+use crate::id::{LoginId, Version};
 use crate::policy::freshness::Freshness;
-use crate::refresh::contract::Start;
-use crate::session::core::flight::Flight;
-use crate::store::record::{Content, Record};
 use crate::tokens::Tokens;
-
-/// The state of one session.
-#[derive(Debug, Clone)]
-pub(crate) struct Core {
-    pub(super) id: SessionId,
-    pub(super) rules: Rules,
-    pub(super) memory: Memory,
-    /// Set while what memory holds is not stored ("dirty").
-    pub(super) unsaved: Option<Unsaved>,
-    /// The tokens that a response called no good, while they are still the ones in memory.
-    pub(super) refused: Option<Version>,
-    pub(super) flight: Option<Flight>,
-    /// Flights that a login or a logout superseded: what they bring is dropped.
-    pub(super) ghosts: Vec<Flight>,
-    pub(super) flights: u64,
-    pub(super) rest: Option<Rest>,
-    /// Refreshes and readings that failed in a row.
-    pub(super) failures: u32,
-    /// Savings that failed in a row.
-    pub(super) failed_saves: u32,
-    pub(super) excess: Window,
-    /// The login whose need of a new one was told: it is told once.
-    pub(super) told: Option<LoginId>,
-    /// Members of the stored record that this version of the crate does not know.
-    pub(super) unknown: Map<String, Value>,
-}
-
-/// What does not change in a session's life.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Rules {
-    pub(crate) start: Start,
-    /// How long before its expiry a long-lived token is due.
-    pub(crate) ahead: Duration,
-    /// Whether to refresh although a store that is shared cannot be locked or read.
-    pub(crate) without_lock: bool,
-}
 
 #[derive(Debug, Clone)]
 pub(super) enum Memory {
@@ -104,122 +61,6 @@ pub(super) struct Rest {
 pub(crate) struct Lent {
     pub(crate) version: Version,
     pub(crate) tokens: Arc<Tokens>,
-}
-
-impl Core {
-    pub(crate) fn new(id: SessionId, rules: Rules) -> Self {
-        Self {
-            id,
-            rules,
-            memory: Memory::Unread,
-            unsaved: None,
-            refused: None,
-            flight: None,
-            ghosts: Vec::new(),
-            flights: 0,
-            rest: None,
-            failures: 0,
-            failed_saves: 0,
-            excess: Window::default(),
-            told: None,
-            unknown: Map::new(),
-        }
-    }
-
-    /// The tokens that any request may have at once, until the moment they are due; `None` when it has to ask.
-    pub(crate) fn free(&self) -> Option<&Held> {
-        let Memory::Tokens(held) = &self.memory else { return None };
-        let withheld = self.unsaved.as_ref().is_some_and(|unsaved| unsaved.withheld);
-        (!withheld && self.flight.is_none() && self.refused != Some(held.version)).then_some(held)
-    }
-
-    pub(crate) fn state(&self) -> State {
-        match &self.memory {
-            Memory::Unread => State::NotLoaded,
-            Memory::Nobody => State::Nobody,
-            Memory::Tokens(held) => State::LoggedIn {
-                version: held.version,
-                expires_at: held.tokens.expires_at(),
-                saved: self.unsaved.is_none(),
-            },
-            Memory::Ended(Ended { ending: Ending::LoggedOut, since, .. }) => State::LoggedOut { since: *since },
-            Memory::Ended(Ended { ending: Ending::NeedsLogin(reason), since, .. }) => {
-                State::NeedsLogin { reason: reason.clone(), since: *since }
-            }
-        }
-    }
-
-    /// The current tokens and their version, whatever they are worth.
-    pub(crate) fn held(&self) -> Option<&Held> {
-        match &self.memory {
-            Memory::Tokens(held) => Some(held),
-            Memory::Unread | Memory::Nobody | Memory::Ended(_) => None,
-        }
-    }
-
-    pub(super) fn login(&self) -> Option<LoginId> {
-        self.memory.version().map(|version| version.login)
-    }
-
-    pub(super) fn rests(&self, now: Now) -> Option<&Rest> {
-        self.rest.as_ref().filter(|rest| now.monotonic < rest.until)
-    }
-
-    /// Takes over what the store holds.
-    pub(super) fn adopt(&mut self, record: &Record, jitter: u32, tell: &mut Vec<Event>) {
-        self.unknown.clone_from(record.unknown());
-        let memory = match record.content() {
-            Content::Tokens(tokens) => Memory::Tokens(self.hold(record.version(), (**tokens).clone(), jitter)),
-            Content::Tombstone { ending, since } => {
-                Memory::Ended(Ended { version: record.version(), ending: ending.clone(), since: *since })
-            }
-        };
-        self.install(memory, None, tell);
-    }
-
-    pub(super) fn hold(&self, version: Version, tokens: Tokens, jitter: u32) -> Held {
-        let tokens = match tokens.issued_at() {
-            Some(_) => tokens,
-            None => tokens.settled(Wall(0)),
-        };
-        let freshness = Freshness::of(&tokens, self.rules.ahead, jitter);
-        Held { version, tokens: Arc::new(tokens), freshness }
-    }
-
-    /// Makes this the memory, and tells what changed by it.
-    pub(super) fn install(&mut self, memory: Memory, unsaved: Option<Unsaved>, tell: &mut Vec<Event>) {
-        let before = self.memory.version();
-        let was_ended = matches!(self.memory, Memory::Ended(_));
-        self.unsaved = unsaved;
-        match &memory {
-            Memory::Tokens(held) => {
-                if before.map(|version| version.login) != Some(held.version.login) || was_ended {
-                    tell.push(Event::LoggedIn(held.version));
-                } else if before != Some(held.version) {
-                    tell.push(Event::Refreshed(held.version));
-                }
-            }
-            Memory::Ended(Ended { version, ending: Ending::NeedsLogin(reason), .. }) => {
-                if self.told.replace(version.login) != Some(version.login) {
-                    tell.push(Event::NeedsLogin(reason.clone()));
-                }
-            }
-            Memory::Ended(Ended { ending: Ending::LoggedOut, .. }) => tell.push(Event::LoggedOut),
-            Memory::Unread | Memory::Nobody => {}
-        }
-        self.refused = self.refused.filter(|refused| memory.version() == Some(*refused));
-        self.memory = memory;
-    }
-
-    /// What is to be stored.
-    pub(super) fn record(&self, memory: &Memory) -> Option<Record> {
-        let content = match memory {
-            Memory::Tokens(held) => Content::Tokens(Box::new((*held.tokens).clone())),
-            Memory::Ended(ended) => Content::Tombstone { ending: ended.ending.clone(), since: ended.since },
-            Memory::Unread | Memory::Nobody => return None,
-        };
-        Some(Record::new(memory.version()?, content).keeping_unknown_of(&self.unknown))
-    }
 }
 
 impl Memory {

@@ -8,8 +8,9 @@ use crate::policy::excess;
 use crate::policy::freshness::Stage;
 use crate::refresh::contract::{RefreshReason, Start};
 use crate::session::core::flight::{FlightId, Purpose};
-use crate::session::core::memory::{Core, Held, Lent, Memory};
-use crate::session::core::mutant;
+use crate::session::core::memory::{Held, Lent, Memory};
+use crate::session::core::mutants::mutant;
+use crate::session::core::state::Core;
 
 /// What is asked of a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
