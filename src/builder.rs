@@ -124,7 +124,12 @@ impl SessionBuilder {
     /// The session. Needs no runtime, and starts nothing.
     #[must_use]
     pub fn build(self) -> Session {
-        let rules = Rules { start: self.refresher.start(), ahead: self.ahead, without_lock: self.without_lock };
+        let rules = Rules {
+            start: self.refresher.start(),
+            ahead: self.ahead,
+            without_lock: self.without_lock,
+            resubmit: self.refresher.resubmits(),
+        };
         let outbox = Outbox::new(self.on_needs_login);
         Session::of(Arc::new(Engine::new(self.id, rules, self.bounds, self.store, self.refresher, self.clock, outbox)))
     }

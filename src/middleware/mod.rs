@@ -1,6 +1,7 @@
 //! The door: signs requests, and does nothing else.
 
-pub(crate) mod ambient;
+mod ambient;
+mod auth_refresh;
 mod keep;
 mod marks;
 mod options;
@@ -8,6 +9,6 @@ mod pick;
 mod trip;
 
 pub use ambient::{acting_for, carry};
+pub use auth_refresh::AuthRefresh;
 pub use marks::{NotRetryable, Retried};
 pub use options::RequestBuilderExt;
-pub use trip::AuthRefresh;

@@ -5,7 +5,8 @@ use http::header::AUTHORIZATION;
 use reqwest::Request;
 
 use crate::error::{AuthError, Kind};
-use crate::middleware::AuthRefresh;
+use crate::middleware::ambient;
+use crate::middleware::auth_refresh::AuthRefresh;
 use crate::middleware::options::RequestOptions;
 
 /// What is done with a request.
@@ -35,7 +36,7 @@ impl AuthRefresh {
         if request.headers().contains_key(AUTHORIZATION) {
             return Pick::Leave("it has an Authorization header of its own");
         }
-        let ambient = crate::middleware::ambient::session();
+        let ambient = ambient::session();
         let named = options.and_then(|options| options.session.as_ref()).or(ambient.as_ref());
         if let Some(named) = named
             && named != self.session.id()

@@ -9,7 +9,7 @@ use crate::tokens::Tokens;
 pub(crate) const MOST: usize = 5;
 /// The span of time in which they are counted.
 pub(crate) const WINDOW: Duration = Duration::from_secs(60);
-/// Tokens at least this old may be replaced whenever somebody asks.
+/// To ask for a replacement of tokens at least this old is no excess.
 const YOUNG: Duration = Duration::from_secs(10);
 
 /// Whether to ask for a replacement of these settled tokens is excess: they are younger than ten seconds, and than a

@@ -53,6 +53,13 @@ pub trait Refresher: Send + Sync + 'static {
         Start::NeedsLogin
     }
 
+    /// Whether a refresh whose answer was lost is sent once more at once, with the same refresh token. True by default, since
+    /// many issuers answer a repeated request with the same tokens for a while; false for an issuer that ends a grant when
+    /// a refresh token comes twice.
+    fn resubmits(&self) -> bool {
+        true
+    }
+
     /// The addresses that this refresher calls. Requests to them are never signed and never refreshed, also when the
     /// program sends them itself. None by default.
     fn endpoints(&self) -> &[Url] {

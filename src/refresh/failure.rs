@@ -24,15 +24,14 @@ pub(crate) enum Failure {
 }
 
 impl Failure {
-    /// A refresh that failed so before there was an answer to judge. With `lost_is_lost` an answer that got lost is not
-    /// asked for again.
-    pub(crate) fn into_error(self, lost_is_lost: bool) -> RefreshError {
+    /// A refresh that failed so before there was an answer to judge.
+    pub(crate) fn into_error(self) -> RefreshError {
         let lost = matches!(self, Self::Lost { .. });
         let unreached = matches!(self, Self::Unreached { .. });
         let error = RefreshError::unavailable(self);
         if unreached {
             error.for_every_session()
-        } else if lost && !lost_is_lost {
+        } else if lost {
             error.maybe_processed()
         } else {
             error

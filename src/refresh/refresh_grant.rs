@@ -12,6 +12,7 @@ use crate::refresh::client::TokenClient;
 use crate::refresh::contract::{RefreshRequest, Refresher};
 use crate::refresh::endpoint::Endpoint;
 use crate::refresh::error::RefreshError;
+use crate::refresh::failure::Failure;
 use crate::refresh::setup::SetupError;
 use crate::refresh::wire::{self, Authentication, ClientIdentity};
 use crate::tokens::Tokens;
@@ -192,8 +193,12 @@ impl Refresher for RefreshGrant {
             post = post.basic_auth(&*user, Some(&*password));
         }
         let sent = self.http.send(post, &self.endpoint).await;
-        let answer = sent.map_err(|failure| failure.into_error(self.strict))?;
+        let answer = sent.map_err(Failure::into_error)?;
         answer.into_tokens(refresh_token, &self.client, platform::wall())
+    }
+
+    fn resubmits(&self) -> bool {
+        !self.strict
     }
 
     fn endpoints(&self) -> &[Url] {

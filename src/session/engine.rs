@@ -57,6 +57,8 @@ pub(crate) enum Lending {
         waiter: Waiter<Outcome>,
         launch: Option<FlightId>,
         begun: Option<LoginId>,
+        /// What comes was stored before, and may be worth nothing.
+        unread: bool,
     },
     Nobody,
     Fail(crate::error::AuthError),
@@ -113,6 +115,7 @@ impl Engine {
     pub(crate) fn need(&self, need: Need, begun: Option<LoginId>) -> Lending {
         let now = self.now();
         let mut guarded = self.guard();
+        let unread = guarded.core.is_unread();
         let answer = guarded.core.need(now, need, begun);
         let begun = begun.or_else(|| guarded.core.held().map(|held| held.version.login));
         let lending = match answer {
@@ -122,7 +125,8 @@ impl Engine {
                 Lending::GoEarly(guarded.credential(lent.version, &lent.tokens), lent.tokens, flight, waiter)
             }
             Answer::Wait { flight, launch } => {
-                Lending::Wait { waiter: guarded.waiter(flight), launch: launch.then_some(flight), begun }
+                let launch = launch.then_some(flight);
+                Lending::Wait { waiter: guarded.waiter(flight), launch, begun, unread }
             }
             Answer::Nobody => Lending::Nobody,
             Answer::Fail(error) => Lending::Fail(error),
@@ -214,6 +218,15 @@ impl Engine {
         let doubted = guarded.core.doubt(token);
         self.publish(&mut guarded);
         doubted
+    }
+
+    /// Where to wait until the store was read for the first time, and what to launch for it; `None` when it was read, or is
+    /// left alone at the moment.
+    pub(crate) fn load(&self) -> Option<(Waiter<Outcome>, Option<FlightId>)> {
+        let now = self.now();
+        let mut guarded = self.guard();
+        let (flight, launch) = guarded.core.load(now)?;
+        Some((guarded.waiter(flight), launch.then_some(flight)))
     }
 
     /// Where to wait until everything is stored, and what to launch for it; `None` when it is.

@@ -107,8 +107,22 @@ impl Session {
     pub async fn logout(&self) -> Result<LogoutReport, AuthError> {
         if self.state() == State::NotLoaded {
             // What is to be revoked is in the store. If it cannot be read, the logout stands without.
-            let _read = lend(&self.0, Need::Sign { sent_once: false }, None, self.0.bounds.load).await;
+            let (tell, told) = tokio::sync::oneshot::channel();
+            let session = self.clone();
+            let spawned = platform::spawn(async move {
+                waiting::loaded(&session.0).await;
+                drop(tell.send(session.log_out().await));
+            });
+            if spawned.is_ok()
+                && let Ok(report) = told.await
+            {
+                return report;
+            }
         }
+        self.log_out().await
+    }
+
+    async fn log_out(&self) -> Result<LogoutReport, AuthError> {
         let Some(change) = self.0.log_out() else {
             return Ok(LogoutReport { revocation: Ok(Revocation::NotConfigured) });
         };

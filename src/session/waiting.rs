@@ -49,32 +49,44 @@ pub(crate) async fn lend(
 
 async fn ask(engine: &Arc<Engine>, need: Need, mut begun: Option<LoginId>) -> Result<Option<Loan>, AuthError> {
     loop {
-        let mut waiter = match engine.need(need, begun) {
+        let (mut waiter, unread) = match engine.need(need, begun) {
             Lending::Go(credential, tokens) => return Ok(Some(Loan { credential, tokens, early: None })),
             Lending::GoEarly(credential, tokens, flight, waiter) => {
                 exchange::launch(engine, flight);
                 return Ok(Some(Loan { credential, tokens, early: Some(Early(waiter)) }));
             }
-            Lending::Wait { waiter, launch, begun: under } => {
+            Lending::Wait { waiter, launch, begun: under, unread } => {
                 begun = under;
                 if let Some(flight) = launch {
                     exchange::launch(engine, flight);
                 }
-                waiter
+                (waiter, unread)
             }
             Lending::Nobody => return Ok(None),
             Lending::Fail(error) => return Err(error),
         };
         match waiter.outcome().await {
+            // Tokens from the store may have expired, or be due: whoever waited for them asks again, under their login.
+            Some(Outcome::Lent(lent)) if unread => begun = Some(lent.version.login),
             Some(Outcome::Lent(lent)) if begun.is_none_or(|begun| begun == lent.version.login) => {
                 let credential = Arc::new(Credential::new(lent.version, &lent.tokens));
                 return Ok(Some(Loan { credential, tokens: lent.tokens, early: None }));
             }
+            Some(Outcome::Failed(error)) if error.is_logged_out() => return Err(error),
             // Somebody may wait for tokens that are still good, for want of a body that can be sent again.
             Some(Outcome::Failed(error)) if !matches!(need, Need::Sign { sent_once: true }) => return Err(error),
             Some(Outcome::Lent(_) | Outcome::Look | Outcome::Failed(_) | Outcome::NotSaved(_)) | None => {}
         }
     }
+}
+
+/// Waits until the store was read for the first time, or could not be.
+pub(crate) async fn loaded(engine: &Arc<Engine>) {
+    let Some((mut waiter, launch)) = engine.load() else { return };
+    if let Some(flight) = launch {
+        exchange::launch(engine, flight);
+    }
+    let _read = platform::within(engine.bounds.load, waiter.outcome()).await;
 }
 
 pub(crate) fn timed_out(engine: &Engine, bound: Duration) -> AuthError {

@@ -23,7 +23,7 @@ impl World {
         core.excess.hash(h);
         core.told.hash(h);
         for air in &self.air {
-            (core.flights - air.id.0, leg(&air.leg), &air.answer, air.frozen).hash(h);
+            (core.flights - air.id.0, leg(&air.leg), &air.answer).hash(h);
         }
         let mut requests = self.requests.clone();
         for request in &mut requests {

@@ -62,9 +62,7 @@ pub(super) struct Air {
     pub(super) id: FlightId,
     pub(super) leg: Leg,
     pub(super) answer: Option<Option<Pair>>,
-    /// `None` until it has begun.
     pub(super) began: bool,
-    pub(super) frozen: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -99,7 +97,8 @@ pub(super) struct World {
 
 impl World {
     pub(super) fn new(scene: Scene) -> Self {
-        let rules = Rules { start: Start::NeedsLogin, ahead: Duration::ZERO, without_lock: scene.without_lock };
+        let rules =
+            Rules { start: Start::NeedsLogin, ahead: Duration::ZERO, without_lock: scene.without_lock, resubmit: true };
         let mut world = Self {
             scene,
             core: Core::new(SessionId::default(), rules),
@@ -227,7 +226,6 @@ impl World {
                 };
                 self.requests[index].at = At::Waits { flight, second };
             }
-            At::Waits { .. } => {}
             At::Sent { with, second } => {
                 let accepted = self.grants[usize::from(with.pair.login)].accepts(with.pair.number);
                 let by_flag = self.scene.driver == Driver::RetryDecidedByFlag && request.flag;
@@ -249,7 +247,7 @@ impl World {
                 let flag = request.flag && self.scene.driver == Driver::RetryDecidedByFlag;
                 self.requests[index] = Request { flag, ..Request::new(request.trips - 1) };
             }
-            At::Ended(_) => {}
+            At::Waits { .. } | At::Ended(_) => {}
         }
     }
 
@@ -330,6 +328,10 @@ impl World {
             }
             let begun = self.requests[index].begun;
             match outcome {
+                Outcome::Lent(lent) if begun.is_none() => {
+                    self.requests[index].begun = Some(short(lent.version).0);
+                    self.requests[index].at = At::Asks { second };
+                }
                 Outcome::Lent(lent) if begun.is_none_or(|begun| begun == short(lent.version).0) => {
                     self.sends(index, lent.version, Pair::of(&lent.tokens), second);
                 }
@@ -344,7 +346,7 @@ impl World {
     // Flights.
 
     fn launch(&mut self, id: FlightId) {
-        self.air.push(Air { id, leg: Leg::Over, answer: None, began: false, frozen: false });
+        self.air.push(Air { id, leg: Leg::Over, answer: None, began: false });
     }
 
     /// What the core says follows; the flight's next leg.
@@ -391,9 +393,6 @@ impl World {
 
     fn flight(&self, index: usize, all: &mut Vec<Self>) {
         let air = &self.air[index];
-        if air.frozen {
-            return;
-        }
         self.faulty(all, |world| world.dies(index));
         if !air.began {
             let holds_lock = self.kept;

@@ -88,10 +88,13 @@ impl Core {
 
     fn supersede(&mut self, logged_out: bool) -> Option<(FlightId, Outcome)> {
         let mut flight = self.flight.take()?;
-        // A failure is told as it was; tokens that were found before the change are not lent after it.
-        let outcome = match flight.outcome.take() {
-            Some(failed @ (Outcome::Failed(_) | Outcome::NotSaved(_))) => failed,
-            Some(Outcome::Lent(_) | Outcome::Look) | None => Outcome::Look,
+        let outcome = match (flight.outcome.take(), flight.purpose) {
+            // A failure is told as it was.
+            (Some(failed @ (Outcome::Failed(_) | Outcome::NotSaved(_))), _) => failed,
+            // Whoever waits for tokens began before the change, also where nobody knew yet under which login; and what was
+            // found before the change is not lent after it.
+            (_, Purpose::Load | Purpose::Refresh(_)) => Outcome::Failed(self.logged_out()),
+            (_, Purpose::Save) => Outcome::Look,
         };
         flight.logged_out = logged_out;
         let id = flight.id;

@@ -5,7 +5,7 @@ use crate::error::{AuthError, Kind};
 use crate::event::Event;
 use crate::policy::rest;
 use crate::session::core::chance::Chance;
-use crate::session::core::flight::{Flight, FlightId, Heard, Leg, Outcome, Step, SwapHeard};
+use crate::session::core::flight::{Flight, FlightId, Heard, Leg, Outcome, Step};
 use crate::session::core::memory::{Memory, Unsaved};
 use crate::session::core::mutants::mutant;
 use crate::session::core::state::Core;
@@ -67,7 +67,8 @@ impl Core {
         let Some(ghost) = self.ghosts.iter_mut().find(|ghost| ghost.id == id) else { return Step::to(Leg::Over) };
         let brought = match heard {
             Heard::Refreshed { result, .. } => result.ok().map(std::sync::Arc::new),
-            Heard::Swapped(SwapHeard::Done) => match ghost.candidate.take() {
+            // Written or not, nobody else has them.
+            Heard::Swapped(_) => match ghost.candidate.take() {
                 Some(Memory::Tokens(held)) => Some(held.tokens),
                 Some(Memory::Unread | Memory::Nobody | Memory::Ended(_)) | None => None,
             },
@@ -75,12 +76,7 @@ impl Core {
                 self.ghosts.retain(|ghost| ghost.id != id);
                 return Step::to(Leg::Over);
             }
-            Heard::Boarded { .. }
-            | Heard::Lock(_)
-            | Heard::Read(_)
-            | Heard::LockLost
-            | Heard::Swapped(_)
-            | Heard::Revoked => None,
+            Heard::Boarded { .. } | Heard::Lock(_) | Heard::Read(_) | Heard::LockLost | Heard::Revoked => None,
         };
         match brought {
             Some(tokens) if ghost.logged_out => Step::to(Leg::Revoke { tokens }),

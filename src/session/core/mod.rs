@@ -14,6 +14,7 @@ mod mutants;
 mod need;
 mod program;
 mod state;
+mod writing;
 
 #[cfg(test)]
 #[path = "../../../tests/model/mod.rs"]

@@ -87,20 +87,22 @@ impl Core {
     /// A response called these tokens no good. That is remembered, so that nobody else is sent with them, unless new
     /// tokens fare no better: then it does not seem to be the tokens.
     fn newer(&mut self, now: Now, held: &Held) -> Answer {
-        let excess = excess::is_excess(&held.tokens, now.wall);
-        if self.flight.is_none() && excess && self.excess.closed_for(now.monotonic).is_some() {
-            return self.asked_for(now, held, RefreshReason::Unauthorized);
+        if self.flight.is_some() || self.excess.closed_for(now.monotonic).is_none() {
+            self.refused = Some(held.version);
         }
-        self.refused = Some(held.version);
         self.asked_for(now, held, RefreshReason::Unauthorized)
     }
 
+    /// Once closed, the window is closed for tokens of any age: an API that refuses everything would otherwise get new ones
+    /// as often as they grow old.
     fn asked_for(&mut self, now: Now, held: &Held, reason: RefreshReason) -> Answer {
-        if self.flight.is_none() && self.rests(now).is_none() && excess::is_excess(&held.tokens, now.wall) {
+        if self.flight.is_none() && self.rests(now).is_none() {
             if let Some(closed_for) = self.excess.closed_for(now.monotonic) {
                 return Answer::Fail(self.excessive(closed_for));
             }
-            self.excess.count(now.monotonic);
+            if excess::is_excess(&held.tokens, now.wall) {
+                self.excess.count(now.monotonic);
+            }
         }
         self.wait_for(now, Purpose::Refresh(reason))
     }
@@ -128,6 +130,17 @@ impl Core {
             return Answer::Fail(error);
         }
         Answer::Wait { flight: self.board(purpose), launch: true }
+    }
+
+    /// The flight that reads the store for the first time; `None` when it was read, or is left alone at the moment.
+    pub(crate) fn load(&mut self, now: Now) -> Option<(FlightId, bool)> {
+        if !self.is_unread() {
+            return None;
+        }
+        match self.wait_for(now, Purpose::Load) {
+            Answer::Wait { flight, launch } => Some((flight, launch)),
+            Answer::Go(_) | Answer::GoEarly(..) | Answer::Nobody | Answer::Fail(_) => None,
+        }
     }
 
     /// The flight to wait for until everything is stored; `None` when it is.

@@ -12,7 +12,7 @@ use crate::refresh::contract::{RefreshReason, Start};
 use crate::refresh::error::{RefreshError, Verdict};
 use crate::session::core::board::{self, Found};
 use crate::session::core::chance::Chance;
-use crate::session::core::flight::{Flight, FlightId, Heard, Leg, LockHeard, Outcome, Purpose, Step, SwapHeard};
+use crate::session::core::flight::{Flight, FlightId, Heard, Leg, LockHeard, Outcome, Purpose, Step};
 use crate::session::core::memory::{Ended, Memory, Unsaved};
 use crate::session::core::mutants::mutant;
 use crate::session::core::state::Core;
@@ -23,8 +23,6 @@ use crate::tokens::Tokens;
 /// A lost answer is asked for again only so long after the refresh token was first sent: the time for which issuers
 /// commonly answer a repeated request with the same tokens.
 pub(crate) const RESUBMIT_WITHIN: Duration = Duration::from_secs(20);
-/// So many swaps in one flight may find something else; then the store changes too fast to be written.
-const MOST_ROUNDS: u8 = 4;
 
 impl Core {
     /// Hears what flight `id` met, and says what it does next.
@@ -110,7 +108,7 @@ impl Core {
     }
 
     /// The table of DESIGN: what the store holds, then what.
-    fn found(&mut self, now: Now, chance: Chance, flight: &mut Flight, found: Option<&Record>) -> Step {
+    pub(super) fn found(&mut self, now: Now, chance: Chance, flight: &mut Flight, found: Option<&Record>) -> Step {
         let ours = flight.candidate.as_ref().unwrap_or(&self.memory);
         let fresh = Unsaved::default();
         let unsaved = if flight.candidate.is_some() {
@@ -122,6 +120,7 @@ impl Core {
             // Somebody else has written what this flight was about to.
             Found::Same if flight.candidate.is_some() => self.give_way(now, chance, flight, found, false),
             Found::Same => self.same(now, chance, flight, found),
+            Found::Lost if self.is_presumed() => self.same(now, chance, flight, found),
             Found::Adopt => self.give_way(now, chance, flight, found, false),
             Found::Yield => self.give_way(now, chance, flight, found, true),
             Found::Overwrite | Found::Lost if flight.busy => self.busy(now, chance, flight),
@@ -137,6 +136,11 @@ impl Core {
                 self.write(now, chance, flight).telling(vec![Event::StoreFailed(lost)])
             }
         }
+    }
+
+    /// Whether memory holds what was assumed because nothing was stored: that is no loss.
+    fn is_presumed(&self) -> bool {
+        self.rules.start == Start::Assumed && self.held().is_some_and(|held| held.version.generation == 0)
     }
 
     /// The store holds what memory holds.
@@ -186,8 +190,12 @@ impl Core {
         self.recover();
         // Tokens of somebody else's making may be old, so that they are looked at like any others.
         let good = self.held().is_some_and(|held| held.freshness.at(now.wall) != Stage::Expired);
-        let joined = good && matches!(flight.purpose, Purpose::Refresh(_));
-        flight.outcome = Some(if joined { self.outcome() } else { Outcome::Look });
+        flight.outcome = Some(match flight.purpose {
+            Purpose::Refresh(_) if good => self.outcome(),
+            // Whoever waits looks at them again, as somebody who began under this login.
+            Purpose::Load => self.outcome(),
+            Purpose::Refresh(_) | Purpose::Save => Outcome::Look,
+        });
         let leg = match dropped {
             Memory::Tokens(held) if revoke => Leg::Revoke { tokens: held.tokens },
             Memory::Tokens(_) | Memory::Unread | Memory::Nobody | Memory::Ended(_) => Leg::Unlock { keep: false },
@@ -196,7 +204,7 @@ impl Core {
     }
 
     /// The refresh token goes out.
-    fn depart(&mut self, now: Now, flight: &mut Flight, reason: RefreshReason) -> Step {
+    pub(super) fn depart(&mut self, now: Now, flight: &mut Flight, reason: RefreshReason) -> Step {
         flight.sent_at.get_or_insert(now.monotonic);
         flight.attempts += 1;
         Step::to(Leg::Refresh { tokens: self.held().map(|held| Arc::clone(&held.tokens)), reason })
@@ -235,6 +243,7 @@ impl Core {
             }
             Verdict::Unavailable { maybe_processed: true, .. }
                 if flight.attempts == 1
+                    && self.rules.resubmit
                     && flight.sent_at.is_some_and(|sent| now.monotonic.saturating_sub(sent) <= RESUBMIT_WITHIN) =>
             {
                 match flight.purpose {
@@ -246,87 +255,6 @@ impl Core {
                 self.refresh_failed(now, chance, flight, error)
             }
         }
-    }
-
-    /// Writes what the flight brought, or else what memory holds, over what was found.
-    fn write(&mut self, now: Now, chance: Chance, flight: &mut Flight) -> Step {
-        flight.rounds += 1;
-        if flight.rounds > MOST_ROUNDS {
-            let error = StoreError::unavailable("the session's record kept changing while it was being written");
-            return self.swapped(now, chance, flight, SwapHeard::Failed(error));
-        }
-        let ours = flight.candidate.as_mut().unwrap_or(&mut self.memory);
-        if let (Memory::Ended(ended), Some(found)) = (&mut *ours, flight.expected)
-            && ended.ending == Ending::LoggedOut
-            && found.login == ended.version.login
-        {
-            // A logout has to be seen by whoever still expects what it replaces.
-            ended.version.generation = ended.version.generation.max(found.next().generation);
-        }
-        let ours = flight.candidate.as_ref().unwrap_or(&self.memory);
-        match self.record(ours) {
-            Some(record) => Step::to(Leg::Swap { expected: flight.expected, record: Box::new(record) }),
-            None => self.arrive(flight, Outcome::Look),
-        }
-    }
-
-    fn swapped(&mut self, now: Now, chance: Chance, flight: &mut Flight, heard: SwapHeard) -> Step {
-        match heard {
-            SwapHeard::Done => self.stored(now, chance, flight),
-            SwapHeard::Found(found) => {
-                flight.expected = found.as_deref().map(Record::version);
-                self.found(now, chance, flight, found.as_deref())
-            }
-            SwapHeard::Failed(error) => self.swap_failed(now, flight, &error),
-            SwapHeard::Skipped => self.arrive(flight, Outcome::Look),
-        }
-    }
-
-    fn stored(&mut self, now: Now, chance: Chance, flight: &mut Flight) -> Step {
-        self.saved_at_last();
-        if let Some(candidate) = flight.candidate.take() {
-            let mut tell = Vec::new();
-            self.install(candidate, None, &mut tell);
-            self.recover();
-            let outcome = self.outcome();
-            return self.arrive(flight, outcome).telling(tell);
-        }
-        flight.expected = self.memory.version();
-        match (flight.purpose, &self.memory) {
-            (Purpose::Refresh(_), _) if flight.busy => self.busy(now, chance, flight),
-            (Purpose::Refresh(reason), Memory::Tokens(_)) => self.depart(now, flight, reason),
-            _ => self.arrive(flight, Outcome::Look),
-        }
-    }
-
-    /// What could not be stored is used all the same, and stays to be saved.
-    fn swap_failed(&mut self, now: Now, flight: &mut Flight, error: &StoreError) -> Step {
-        let failed = self.store_error(error);
-        let mut tell = vec![Event::StoreFailed(failed)];
-        if let Some(candidate) = flight.candidate.take() {
-            let unsaved = Unsaved { withheld: false, ..self.unsaved.clone().unwrap_or_default() };
-            self.install(candidate, Some(unsaved), &mut tell);
-            self.recover();
-            self.failed_saves = self.failed_saves.saturating_add(1);
-            let outcome = self.outcome();
-            return self.arrive(flight, outcome).telling(tell);
-        }
-        match (flight.purpose, &self.memory) {
-            (Purpose::Refresh(reason), Memory::Tokens(_)) if !flight.busy => {
-                self.dirty();
-                flight.expected = self.memory.version();
-                self.depart(now, flight, reason).telling(tell)
-            }
-            _ => self.not_saved(flight, error),
-        }
-    }
-
-    /// A change of this program stands, but is not stored.
-    fn not_saved(&mut self, flight: &mut Flight, error: &StoreError) -> Step {
-        let error = self.store_error(error);
-        self.dirty();
-        self.failed_saves = self.failed_saves.saturating_add(1);
-        self.arrive(flight, Outcome::NotSaved(error.clone())).telling(vec![Event::StoreFailed(error)])
     }
 
     /// What was stored is lost, and memory has nothing to go on from.
@@ -345,7 +273,7 @@ impl Core {
         }
     }
 
-    fn busy(&mut self, now: Now, chance: Chance, flight: &mut Flight) -> Step {
+    pub(super) fn busy(&mut self, now: Now, chance: Chance, flight: &mut Flight) -> Step {
         let error = RefreshError::unavailable("another process holds this session's lock");
         self.refresh_failed(now, chance, flight, error)
     }
@@ -355,15 +283,6 @@ impl Core {
             Memory::Tokens(held) => Outcome::Lent(held.into()),
             Memory::Unread | Memory::Nobody | Memory::Ended(_) => Outcome::Look,
         }
-    }
-
-    pub(super) fn dirty(&mut self) {
-        self.unsaved.get_or_insert_default();
-    }
-
-    fn saved_at_last(&mut self) {
-        self.unsaved = None;
-        self.failed_saves = 0;
     }
 
     /// New tokens, or somebody else's: what failed before is over.

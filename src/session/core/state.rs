@@ -50,6 +50,8 @@ pub(crate) struct Rules {
     pub(crate) ahead: Duration,
     /// Whether to refresh although a store that is shared cannot be locked or read.
     pub(crate) without_lock: bool,
+    /// Whether a lost answer is asked for again at once.
+    pub(crate) resubmit: bool,
 }
 
 impl Core {
@@ -77,6 +79,11 @@ impl Core {
         let Memory::Tokens(held) = &self.memory else { return None };
         let withheld = self.unsaved.as_ref().is_some_and(|unsaved| unsaved.withheld);
         (!withheld && self.flight.is_none() && self.refused != Some(held.version)).then_some(held)
+    }
+
+    /// Whether the store was never read.
+    pub(crate) fn is_unread(&self) -> bool {
+        matches!(self.memory, Memory::Unread)
     }
 
     pub(crate) fn state(&self) -> State {
