@@ -1,4 +1,57 @@
-//! Keeps a `reqwest` client logged in.
+//! Keeps a [`reqwest`] client logged in, so that a program that talks to an API with expiring tokens never notices that they
+//! expire.
+//!
+//! [`AuthRefresh`] is a middleware for [`reqwest_middleware`]. It attaches the access token of a [`Session`]; when that has
+//! expired, or a response says that it is no longer good, the session gets new tokens, once for everybody who needs them, saves
+//! them, and the request is sent again.
+//!
+//! ```
+//! use reqwest_auth_refresh::{AuthRefresh, Origins, RefreshError, RefreshRequest, Session, Tokens};
+//! use reqwest_middleware::ClientBuilder;
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # use wiremock::{Mock, MockServer, ResponseTemplate, matchers::header};
+//! # let api = MockServer::start().await;
+//! # let answer = |token: &str, status| {
+//! #     Mock::given(header("authorization", format!("Bearer {token}"))).respond_with(ResponseTemplate::new(status)).expect(1)
+//! # };
+//! # answer("old", 401).mount(&api).await;
+//! # answer("new", 200).mount(&api).await;
+//! # let api = api.uri();
+//! // Where new tokens come from: a closure, the OAuth refresh grant, or anything that implements `Refresher`.
+//! let session = Session::new(|_request: RefreshRequest| async {
+//!     Tokens::new("new").map_err(RefreshError::unavailable)
+//! });
+//! // Where they may be sent.
+//! let origins = Origins::new(&api)?;
+//! let client = ClientBuilder::new(reqwest::Client::new()).with(AuthRefresh::new(&session, origins)).build();
+//!
+//! session.login(Tokens::new("old")?).await?;
+//!
+//! // The API no longer takes "old". Nobody notices.
+//! assert_eq!(client.get(&api).send().await?.status(), 200);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Where to look
+//!
+//! | for | see |
+//! |---|---|
+//! | logging in and out, watching, tokens outside HTTP | [`Session`], [`SessionBuilder`], [`Event`] |
+//! | which requests are signed, and what is done with them | [`AuthRefresh`], [`Origins`], [`RequestBuilderExt`] |
+//! | what went wrong | [`AuthError`], and the marks [`Retried`] and [`NotRetryable`] |
+//! | where new tokens come from | [`Refresher`], and the feature `refresh-grant` for the OAuth refresh token grant |
+//! | where tokens are kept | [`TokenStore`], [`MemoryStore`] |
+//!
+//! The README says what is promised, which test holds each promise, and what a caller gets in each case.
+//!
+//! # Features
+//!
+//! `refresh-grant`, on by default: the refresh token grant of OAuth 2.0 (RFC 6749 section 6). TLS is chosen by the features of
+//! `reqwest`.
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod builder;
 mod clock;
@@ -32,3 +85,15 @@ pub use secrecy::{ExposeSecret, SecretString};
 pub use session::{Events, LogoutReport, Session};
 pub use store::{Lock, LockGuard, MemoryStore, Record, StoreError, Swap, TokenStore};
 pub use tokens::{InvalidToken, Tokens};
+
+/// The README's examples, compiled.
+#[cfg(all(doctest, feature = "refresh-grant"))]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
+// A session is kept by programs of every kind, in a browser too.
+const _: () = {
+    const fn anywhere<T: Send + Sync + 'static>() {}
+    anywhere::<Session>();
+    anywhere::<AuthRefresh>();
+};
