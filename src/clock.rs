@@ -8,7 +8,7 @@ use crate::platform;
 ///
 /// Expiry is judged by the wall clock, because a monotonic clock stands still while a machine sleeps and tokens do not.
 /// Rest and the window of excess are judged by the monotonic clock, because they are pauses of this process. Either may
-/// jump in any direction without harm.
+/// jump in any direction without harm. In place of a clock that panics the machine's is asked.
 ///
 /// ```
 /// use std::time::{Duration, SystemTime};

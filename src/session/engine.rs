@@ -1,12 +1,13 @@
 //! One session at work: its state behind the single-flight lock, and what every request may read without it.
 
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex as Cell, PoisonError, RwLock};
 
 use secrecy::SecretString;
 use tokio::sync::{Mutex, MutexGuard};
 
-use crate::clock::{Clock, Now, Wall};
+use crate::clock::{Clock, Now, SystemClock, Wall};
 use crate::event::{Event, State};
 use crate::flight::{Arrival, Waiter};
 use crate::id::{LoginId, SessionId, Version};
@@ -98,11 +99,19 @@ impl Engine {
     }
 
     pub(crate) fn wall(&self) -> Wall {
-        Wall::of(self.clock.wall())
+        self.ask_clock(|clock| Wall::of(clock.wall()))
     }
 
     pub(crate) fn now(&self) -> Now {
-        Now::read(&*self.clock)
+        self.ask_clock(Now::read)
+    }
+
+    /// A flight asks for the time also while it is being dropped, where a panic would be the end of the program.
+    fn ask_clock<T>(&self, ask: impl Fn(&dyn Clock) -> T) -> T {
+        catch_unwind(AssertUnwindSafe(|| ask(&*self.clock))).unwrap_or_else(|panic| {
+            platform::drop_quietly(panic);
+            ask(&SystemClock)
+        })
     }
 
     /// The tokens that anyone may have without asking. This is all that a request with good tokens does here.
@@ -112,7 +121,8 @@ impl Engine {
         published.as_ref().filter(|free| now < free.until).map(|free| Arc::clone(&free.credential))
     }
 
-    pub(crate) fn need(&self, need: Need, begun: Option<LoginId>) -> Lending {
+    /// What a request gets; and the flight to launch because nobody was left to save.
+    pub(crate) fn need(&self, need: Need, begun: Option<LoginId>) -> (Lending, Option<FlightId>) {
         let now = self.now();
         let mut guarded = self.guard();
         let unread = guarded.core.is_unread();
@@ -131,8 +141,10 @@ impl Engine {
             Answer::Nobody => Lending::Nobody,
             Answer::Fail(error) => Lending::Fail(error),
         };
+        // Whoever was to save again went with their runtime.
+        let save = if guarded.saver { None } else { guarded.save_now() };
         self.publish(&mut guarded);
-        lending
+        (lending, save)
     }
 
     /// The leg that follows on what a flight met. Waiters are woken once the flight has left its place; events wait for
@@ -154,7 +166,6 @@ impl Engine {
 
     fn carry_out(&self, mut guarded: MutexGuard<'_, Guarded>, flight: FlightId, step: Step) -> (Leg, Told) {
         self.outbox.push(step.tell);
-        self.publish(&mut guarded);
         let mut told = Told { for_everyone: step.for_everyone, ..Told::default() };
         if let Some(pause) = step.save_in
             && !guarded.saver
@@ -162,6 +173,7 @@ impl Engine {
             guarded.saver = true;
             told.save_in = Some(pause);
         }
+        self.publish(&mut guarded);
         let arrival = step.wake.and_then(|outcome| Some((guarded.leave(flight)?, outcome)));
         drop(guarded);
         if let Some((arrival, outcome)) = arrival {
@@ -242,10 +254,7 @@ impl Engine {
     pub(crate) fn save_again(&self, dropped: bool) -> Option<FlightId> {
         let mut guarded = self.guard();
         guarded.saver = false;
-        let flight = if dropped { None } else { guarded.core.save_now() };
-        if let Some(flight) = flight {
-            drop(guarded.waiter(flight));
-        }
+        let flight = if dropped { None } else { guarded.save_now() };
         self.publish(&mut guarded);
         flight
     }
@@ -283,7 +292,9 @@ impl Engine {
     }
 
     fn publish(&self, guarded: &mut Guarded) {
-        let free = guarded.core.free().map(|held| (held.version, Arc::clone(&held.tokens), held.freshness.due_at));
+        // While nobody is left to save, the next request has to come by.
+        let free = guarded.core.free().filter(|_| guarded.core.is_saved() || guarded.saver);
+        let free = free.map(|held| (held.version, Arc::clone(&held.tokens), held.freshness.due_at));
         let free =
             free.map(|(version, tokens, until)| Free { credential: guarded.credential(version, &tokens), until });
         *self.published.write().unwrap_or_else(PoisonError::into_inner) = free;
@@ -315,6 +326,13 @@ impl Guarded {
             Some((up, arrival)) if *up == flight => arrival.waiter(),
             _ => self.arrival.insert((flight, Arrival::new())).1.waiter(),
         }
+    }
+
+    /// The flight to launch for what is not saved, unless one is up.
+    fn save_now(&mut self) -> Option<FlightId> {
+        let flight = self.core.save_now()?;
+        drop(self.waiter(flight));
+        Some(flight)
     }
 
     fn leave(&mut self, flight: FlightId) -> Option<Arrival<Outcome>> {

@@ -1,7 +1,7 @@
 //! A flight under way: a task of its own that carries out each leg within its bound and reports what it met.
 
 use std::future::Future;
-use std::panic::AssertUnwindSafe;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -67,13 +67,16 @@ impl Airborne {
         reentrance::marked(&engine, self.legs()).instrument(span.clone()).await;
         let took = engine.now().monotonic.saturating_sub(began);
         span.record("milliseconds", u64::try_from(took.as_millis()).unwrap_or(u64::MAX));
+        // Events are told when this is dropped, outside the mark and the locks: callbacks may ask for whatever they like.
         drop(self);
-        // Outside the mark, the locks and the flight: callbacks may ask for whatever they like.
-        engine.deliver();
     }
 
     async fn legs(&mut self) {
         self.lock = self.engine.take_kept();
+        if !self.holds_lock() {
+            // A lease that has run out is asked for anew.
+            let_go(self.lock.take());
+        }
         let mut heard = Heard::Boarded { holds_lock: self.lock.is_some() };
         loop {
             let (leg, told) = self.engine.hear(self.id, heard);
@@ -121,7 +124,7 @@ impl Airborne {
     }
 
     async fn refresh(&self, tokens: Option<Arc<Tokens>>, reason: RefreshReason) -> Heard {
-        if self.lock.as_ref().is_some_and(|lock| !lock.is_held()) {
+        if !self.holds_lock() {
             return Heard::LockLost;
         }
         let engine = &self.engine;
@@ -151,7 +154,17 @@ impl Airborne {
         }
     }
 
+    /// Whether the lock is still ours, if there is one. A guard that panics does not say so.
+    fn holds_lock(&self) -> bool {
+        let Some(lock) = &self.lock else { return true };
+        catch_unwind(AssertUnwindSafe(|| lock.is_held())).unwrap_or_else(|panic| {
+            drop_quietly(panic);
+            false
+        })
+    }
+
     async fn unlock(&mut self, keep: bool) {
+        let keep = keep && self.holds_lock();
         let Some(lock) = self.lock.take() else { return };
         if keep {
             self.engine.keep(Some(lock));
@@ -184,10 +197,13 @@ impl Drop for Airborne {
     fn drop(&mut self) {
         let (leg, told) = self.engine.died(self.id);
         // What is not stored yet goes on being guarded; anything else is free again.
-        if let (Leg::Unlock { keep: true }, Some(lock)) = (leg, self.lock.take()) {
-            self.engine.keep(Some(lock));
+        let keep = matches!(leg, Leg::Unlock { keep: true }) && self.holds_lock();
+        match self.lock.take() {
+            Some(lock) if keep => self.engine.keep(Some(lock)),
+            lock => let_go(lock),
         }
         self.told(&told);
+        self.engine.deliver();
     }
 }
 
@@ -226,6 +242,13 @@ impl Trouble {
             Self::Elapsed => RefreshError::unavailable("the refresher took longer than its bound").maybe_processed(),
             Self::Panicked => RefreshError::unavailable("the refresher panicked"),
         }
+    }
+}
+
+/// Drops a guard, which may panic as much as anything of other people's.
+fn let_go(lock: Option<Box<dyn LockGuard>>) {
+    if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(lock))) {
+        drop_quietly(panic);
     }
 }
 

@@ -12,8 +12,8 @@ use crate::refresh::contract::Revocation;
 use crate::session::core::Need;
 use crate::session::engine::Engine;
 use crate::session::events::Events;
-use crate::session::exchange;
 use crate::session::waiting::{self, lend, saved};
+use crate::session::{exchange, reentrance};
 use crate::tokens::Tokens;
 
 /// One login and its tokens, kept fresh: what a program holds on to.
@@ -212,11 +212,13 @@ impl Session {
     /// # Errors
     ///
     /// [`is_store`](AuthError::is_store) when the newest tokens cannot be stored: they exist in memory only.
+    /// [`is_reentrant`](AuthError::is_reentrant) from within the refresh that it would wait for.
     ///
     /// # Cancel safety
     ///
     /// Safe: what is under way goes on.
     pub async fn flush(&self) -> Result<(), AuthError> {
+        reentrance::check(&self.0)?;
         let landed = platform::within(self.0.bounds.wait, waiting::stored(&self.0)).await;
         landed.unwrap_or_else(|platform::Elapsed| Err(waiting::timed_out(&self.0, self.0.bounds.wait)))
     }

@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::sync::Arc;
 
+use crate::error::{AuthError, Kind};
 use crate::session::engine::Engine;
 
 tokio::task_local! {
@@ -15,9 +16,13 @@ pub(crate) async fn marked<T>(engine: &Arc<Engine>, future: impl Future<Output =
     FLYING.scope(address(engine), future).await
 }
 
-/// Whether this runs within a flight of that session.
-pub(crate) fn is_marked(engine: &Arc<Engine>) -> bool {
-    FLYING.try_with(|flying| *flying == address(engine)).unwrap_or(false)
+/// Fails within a flight of that session.
+pub(crate) fn check(engine: &Arc<Engine>) -> Result<(), AuthError> {
+    if FLYING.try_with(|flying| *flying == address(engine)).unwrap_or(false) {
+        let what = "a refresher asked for the tokens of the session that it was refreshing";
+        return Err(AuthError::new(Kind::Reentrant, &engine.id, what));
+    }
+    Ok(())
 }
 
 fn address(engine: &Arc<Engine>) -> usize {

@@ -39,17 +39,18 @@ pub(crate) async fn lend(
     begun: Option<LoginId>,
     bound: Duration,
 ) -> Result<Option<Loan>, AuthError> {
-    if reentrance::is_marked(engine) {
-        let what = "a refresher asked for the tokens of the session that it was refreshing";
-        return Err(AuthError::new(Kind::Reentrant, &engine.id, what));
-    }
+    reentrance::check(engine)?;
     let outcome = platform::within(bound, ask(engine, need, begun)).await;
     outcome.unwrap_or_else(|platform::Elapsed| Err(timed_out(engine, bound)))
 }
 
 async fn ask(engine: &Arc<Engine>, need: Need, mut begun: Option<LoginId>) -> Result<Option<Loan>, AuthError> {
     loop {
-        let (mut waiter, unread) = match engine.need(need, begun) {
+        let (lending, save) = engine.need(need, begun);
+        if let Some(flight) = save {
+            exchange::launch(engine, flight);
+        }
+        let (mut waiter, unread) = match lending {
             Lending::Go(credential, tokens) => return Ok(Some(Loan { credential, tokens, early: None })),
             Lending::GoEarly(credential, tokens, flight, waiter) => {
                 exchange::launch(engine, flight);

@@ -27,7 +27,11 @@ impl Core {
     pub(super) fn land(&mut self, chance: Chance, flight: Flight) -> Step {
         let mut step = Step::to(Leg::Over);
         if !mutant!(WakeBeforeClear) {
-            step.wake = Some(flight.outcome.unwrap_or(Outcome::Look));
+            step.wake = Some(match flight.outcome {
+                // A request that did not wait was quicker than the lock, and learned that these are no good either.
+                Some(Outcome::Lent(lent)) if self.refused == Some(lent.version) => Outcome::Look,
+                outcome => outcome.unwrap_or(Outcome::Look),
+            });
         }
         step.save_in = self.save_again(chance);
         step

@@ -75,6 +75,10 @@ impl Core {
             Need::Sign { .. } | Need::Newer(_) if refused => self.asked_for(now, held, RefreshReason::Unauthorized),
             Need::Sign { .. } | Need::Newer(_) => {
                 let sent_once = need == Need::Sign { sent_once: true };
+                // Some issuers end the old access token the moment they make a new one.
+                if sent_once && let Some(flight) = self.refreshing() {
+                    return Answer::Wait { flight, launch: false };
+                }
                 match held.freshness.at(now.wall) {
                     Stage::Fresh => Answer::Go(held.into()),
                     Stage::Due => self.due(now, held, sent_once),
@@ -108,17 +112,15 @@ impl Core {
     }
 
     fn due(&mut self, now: Now, held: &Held, sent_once: bool) -> Answer {
-        match &self.flight {
-            Some(flight) if sent_once && matches!(flight.purpose, Purpose::Refresh(_)) => {
-                Answer::Wait { flight: flight.id, launch: false }
-            }
-            Some(_) => Answer::Go(held.into()),
-            None if self.rests(now).is_some() => Answer::Go(held.into()),
-            None => {
-                let flight = self.board(Purpose::Refresh(RefreshReason::Due));
-                if sent_once { Answer::Wait { flight, launch: true } } else { Answer::GoEarly(held.into(), flight) }
-            }
+        if self.flight.is_some() || self.rests(now).is_some() {
+            return Answer::Go(held.into());
         }
+        let flight = self.board(Purpose::Refresh(RefreshReason::Due));
+        if sent_once { Answer::Wait { flight, launch: true } } else { Answer::GoEarly(held.into(), flight) }
+    }
+
+    fn refreshing(&self) -> Option<FlightId> {
+        self.flight.as_ref().filter(|flight| matches!(flight.purpose, Purpose::Refresh(_))).map(|flight| flight.id)
     }
 
     /// The flight that is up is joined before any pause is looked at.

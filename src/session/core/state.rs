@@ -86,6 +86,11 @@ impl Core {
         matches!(self.memory, Memory::Unread)
     }
 
+    /// Whether there is nothing left to save.
+    pub(crate) fn is_saved(&self) -> bool {
+        self.unsaved.is_none()
+    }
+
     pub(crate) fn state(&self) -> State {
         match &self.memory {
             Memory::Unread => State::NotLoaded,
