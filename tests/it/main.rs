@@ -8,6 +8,8 @@
 )]
 
 mod architecture;
+#[cfg(feature = "refresh-grant")]
+mod hero;
 mod origins;
 #[cfg(feature = "refresh-grant")]
 mod refresh_grant;
