@@ -13,7 +13,11 @@ mod hero;
 mod origins;
 #[cfg(feature = "refresh-grant")]
 mod refresh_grant;
+mod storms;
 #[path = "../support/mod.rs"]
 mod support;
 mod test_issuer;
+mod virtual_issuer;
 mod virtual_world;
+#[cfg(feature = "refresh-grant")]
+mod wire_storm;

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
 
+use futures_util::FutureExt;
 use http::{Extensions, StatusCode};
 use reqwest::{Request, Response, ResponseBuilderExt};
-use reqwest_auth_refresh::{AuthRefresh, Clock, Origins, Session};
+use reqwest_auth_refresh::{AuthRefresh, Clock, Event, Events, Origins, Session};
 use reqwest_middleware::{ClientBuilder, ClientWithMiddleware, Middleware, Next};
 use tokio::time::Instant;
 
@@ -76,4 +77,9 @@ pub(crate) fn response(request: &Request, status: StatusCode) -> Response {
 pub(crate) fn client(session: &Session, last: impl Middleware) -> ClientWithMiddleware {
     let auth = AuthRefresh::new(session, Origins::new(API).expect("an origin"));
     ClientBuilder::new(reqwest::Client::new()).with(auth).with(last).build()
+}
+
+/// Everything told since the last look.
+pub(crate) fn told(events: &mut Events) -> Vec<Event> {
+    std::iter::from_fn(|| events.next().now_or_never().flatten()).collect()
 }
