@@ -11,6 +11,7 @@ mod architecture;
 #[cfg(feature = "refresh-grant")]
 mod hero;
 mod origins;
+mod outage;
 #[cfg(feature = "refresh-grant")]
 mod refresh_grant;
 mod storms;
