@@ -14,6 +14,7 @@ mod origins;
 mod outage;
 #[cfg(feature = "refresh-grant")]
 mod refresh_grant;
+mod retry;
 mod storms;
 #[path = "../support/mod.rs"]
 mod support;
