@@ -8,6 +8,7 @@
 )]
 
 mod architecture;
+mod freshness;
 #[cfg(feature = "refresh-grant")]
 mod hero;
 mod origins;
