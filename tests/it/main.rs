@@ -8,18 +8,23 @@
 )]
 
 mod architecture;
+mod cancellation;
 mod freshness;
+mod gated_world;
 #[cfg(feature = "refresh-grant")]
 mod hero;
+mod naive;
 mod origins;
 mod outage;
 #[cfg(feature = "refresh-grant")]
 mod refresh_grant;
 mod retry;
+mod rotation;
 mod storms;
 #[path = "../support/mod.rs"]
 mod support;
 mod test_issuer;
+mod torture;
 mod virtual_issuer;
 mod virtual_world;
 #[cfg(feature = "refresh-grant")]
