@@ -366,7 +366,7 @@ impl World {
             tokens.with_expires_at(expires).with_issued_at(expires - Duration::from_secs(3600))
         };
         match worth {
-            Worth::Good => tokens.with_expires_in(Duration::from_secs(3600)),
+            Worth::Good => expiring(tokens, 3600),
             Worth::Refused => {
                 self.issuer.end_access(&tokens);
                 tokens

@@ -13,6 +13,7 @@ mod freshness;
 mod gated_world;
 #[cfg(feature = "refresh-grant")]
 mod hero;
+mod logout;
 mod naive;
 mod origins;
 mod outage;

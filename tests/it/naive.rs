@@ -151,6 +151,10 @@ impl Unfenced {
         Self { ground: Ground::of(world), flight: Arc::default() }
     }
 
+    pub(crate) async fn load(&self) {
+        self.ground.loaded().await.unwrap();
+    }
+
     pub(crate) async fn login(&self, tokens: Tokens) {
         self.ground.set(Some(Arc::new(tokens.clone())));
         let record = Record::of_tokens(FIRST, tokens);
