@@ -155,7 +155,11 @@ async fn a_crowd_that_goes_away_leaves_one_refresh_behind() {
     slow_down(&world);
     let crowd: Vec<_> = (0..100).map(|_| tokio::spawn(world.get("crowd").send())).collect();
     sleep(Duration::from_millis(FLIGHT - SAVE - ANSWER / 2)).await;
-    assert_eq!((world.issuer.rotations(), world.store.saved()), (1, 0), "the issuer has rotated, and the answer is due");
+    assert_eq!(
+        (world.issuer.rotations(), world.store.saved()),
+        (1, 0),
+        "the issuer has rotated, and the answer is due"
+    );
     for one in crowd {
         one.abort();
         assert!(one.await.unwrap_err().is_cancelled());

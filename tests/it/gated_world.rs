@@ -9,14 +9,16 @@ use std::time::{Duration, SystemTime};
 use http::{Extensions, StatusCode};
 use reqwest::{Request, Response};
 use reqwest_auth_refresh::{
-    AuthRefresh, Lock, LockGuard, LoginId, MemoryStore, Origins, Record, RefreshError, RefreshRequest, Refresher,
-    Revocation, Session, SessionBuilder, SessionId, StoreError, Swap, TokenStore, Tokens, Version, async_trait,
+    AuthError, AuthRefresh, Lock, LockGuard, LoginId, MemoryStore, Origins, Record, RefreshError, RefreshRequest,
+    Refresher, Revocation, Session, SessionBuilder, SessionId, State, StoreError, Swap, TokenStore, Tokens, Version,
+    async_trait,
 };
 use reqwest_middleware::{ClientBuilder, ClientWithMiddleware, Middleware, Next, RequestBuilder};
-use tokio::sync::OwnedMutexGuard;
+use secrecy::ExposeSecret;
+use tokio::sync::{OwnedMutexGuard, watch};
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::rotation::Issuer;
+use crate::rotation::{Issuer, user_of};
 use crate::virtual_world::{API, VirtualClock, bearer, response};
 
 /// What a call meets.
@@ -41,6 +43,7 @@ impl Gate {
 #[derive(Debug)]
 pub(crate) struct Door {
     gate: Mutex<(Gate, Duration)>,
+    held: watch::Sender<bool>,
     knocks: AtomicUsize,
 }
 
@@ -51,7 +54,8 @@ pub(crate) struct Shut;
 
 impl Default for Door {
     fn default() -> Self {
-        Self { gate: Mutex::new((Gate::Ok, Duration::from_secs(1))), knocks: AtomicUsize::new(0) }
+        let gate = Mutex::new((Gate::Ok, Duration::from_secs(1)));
+        Self { gate, held: watch::Sender::new(false), knocks: AtomicUsize::new(0) }
     }
 }
 
@@ -65,6 +69,15 @@ impl Door {
         *self.gate.lock().unwrap() = (Gate::Slow, Duration::from_millis(milliseconds));
     }
 
+    /// Whoever comes waits until it is opened.
+    pub(crate) fn hold(&self) {
+        self.held.send_replace(true);
+    }
+
+    pub(crate) fn open(&self) {
+        self.held.send_replace(false);
+    }
+
     /// How many have come so far.
     pub(crate) fn knocks(&self) -> usize {
         self.knocks.load(SeqCst)
@@ -72,6 +85,7 @@ impl Door {
 
     async fn pass(&self) -> Result<(), Shut> {
         self.knocks.fetch_add(1, SeqCst);
+        drop(self.held.subscribe().wait_for(|held| !held).await);
         let (gate, takes) = *self.gate.lock().unwrap();
         match gate {
             Gate::Ok => {}
@@ -101,11 +115,11 @@ pub(crate) struct Gated {
     pub(crate) writes_all_the_same: AtomicBool,
     /// Nobody else can see the store.
     pub(crate) private: AtomicBool,
-    /// The lease of the lock has run out.
-    pub(crate) lost: AtomicBool,
-    pub(crate) saved: AtomicUsize,
-    pub(crate) locked: AtomicUsize,
-    pub(crate) released: AtomicUsize,
+    /// The leases of the first so many locks have run out.
+    pub(crate) run_out: AtomicUsize,
+    saved: AtomicUsize,
+    locked: AtomicUsize,
+    released: AtomicUsize,
     holder: Arc<tokio::sync::Mutex<()>>,
 }
 
@@ -145,6 +159,11 @@ impl Gated {
     pub(crate) fn saved(&self) -> usize {
         self.saved.load(SeqCst)
     }
+
+    /// How often the lock was taken, and given back.
+    pub(crate) fn locked_and_released(&self) -> (usize, usize) {
+        (self.locked.load(SeqCst), self.released.load(SeqCst))
+    }
 }
 
 #[async_trait]
@@ -182,20 +201,21 @@ impl TokenStore for GatedStore {
             return Ok(Lock::NotShared);
         }
         let Ok(holder) = timeout(wait, Arc::clone(&self.holder).lock_owned()).await else { return Ok(Lock::Busy) };
-        self.locked.fetch_add(1, SeqCst);
-        Ok(Lock::Held(Box::new(Guard { store: self.clone(), _holder: holder })))
+        let lease = self.locked.fetch_add(1, SeqCst);
+        Ok(Lock::Held(Box::new(Guard { store: self.clone(), lease, _holder: holder })))
     }
 }
 
 struct Guard {
     store: GatedStore,
+    lease: usize,
     _holder: OwnedMutexGuard<()>,
 }
 
 #[async_trait]
 impl LockGuard for Guard {
     fn is_held(&self) -> bool {
-        !self.store.lost.load(SeqCst)
+        self.lease >= self.store.run_out.load(SeqCst)
     }
 
     async fn release(self: Box<Self>) {
@@ -269,7 +289,7 @@ pub(crate) const CLIENT_TIMEOUT: Duration = Duration::from_secs(30);
 const TAG: &str = "x-tag";
 
 impl Api {
-    fn new(issuer: &Issuer) -> Self {
+    pub(crate) fn of(issuer: &Issuer) -> Self {
         Self(Arc::new(Served { issuer: issuer.clone(), ..Served::default() }))
     }
 
@@ -352,7 +372,7 @@ impl World {
         let store = GatedStore::default();
         let session = Session::builder(grant.clone()).store(store.clone()).clock(VirtualClock::start());
         let session = set(session).build();
-        let (issuer, api) = (grant.issuer.clone(), Api::new(&grant.issuer));
+        let (issuer, api) = (grant.issuer.clone(), Api::of(&grant.issuer));
         let client = client(&session, &api);
         Self { issuer, grant, store, api, session, client }
     }
@@ -379,6 +399,16 @@ impl World {
         }
     }
 
+    /// The session and the store hold the newest tokens of this user, and nothing is left to save.
+    pub(crate) async fn assert_logged_in(&self, user: &str) {
+        let record = self.store.record().await.unwrap();
+        let tokens = record.tokens().unwrap_or_else(|| panic!("{record:?}"));
+        assert_eq!(user_of(tokens.refresh_token().unwrap().expose_secret()), user);
+        assert!(self.issuer.is_newest(tokens));
+        let State::LoggedIn { version, saved, .. } = self.session.state() else { panic!("{:?}", self.session.state()) };
+        assert_eq!((version, saved), (record.version(), true));
+    }
+
     /// A request that says this of itself.
     pub(crate) fn get(&self, tag: &str) -> RequestBuilder {
         get(&self.client, tag)
@@ -386,7 +416,8 @@ impl World {
 
     /// A run of the program after this one: another session over the same store.
     pub(crate) fn next_run(&self) -> Self {
-        let session = Session::builder(self.grant.clone()).store(self.store.clone()).clock(VirtualClock::start()).build();
+        let session =
+            Session::builder(self.grant.clone()).store(self.store.clone()).clock(VirtualClock::start()).build();
         let client = client(&session, &self.api);
         let (issuer, grant) = (self.issuer.clone(), self.grant.clone());
         Self { issuer, grant, store: self.store.clone(), api: self.api.clone(), session, client }
@@ -407,6 +438,11 @@ pub(crate) fn client_with(middleware: impl Middleware, api: &Api) -> ClientWithM
     // What is made once is made of nothing that belongs to a runtime: no request ever reaches it.
     static HTTP: LazyLock<reqwest::Client> = LazyLock::new(reqwest::Client::new);
     ClientBuilder::new(HTTP.clone()).with(middleware).with(api.clone()).build()
+}
+
+/// Our error in what the client returned.
+pub(crate) fn auth_error<T: std::fmt::Debug>(result: reqwest_middleware::Result<T>) -> AuthError {
+    AuthError::find(&result.unwrap_err()).expect("an error of this crate").clone()
 }
 
 /// The status of the response, or the error.

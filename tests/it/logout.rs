@@ -56,16 +56,6 @@ async fn assert_tombstone(world: &World) {
     assert!(matches!(world.session.state(), State::LoggedOut { .. }), "{:?}", world.session.state());
 }
 
-/// The session and the store hold the newest tokens of this user, and nothing is left to save.
-async fn assert_logged_in(world: &World, user: &str) {
-    let record = world.store.record().await.unwrap();
-    let tokens = record.tokens().unwrap_or_else(|| panic!("{record:?}"));
-    assert_eq!(user_of(refresh_token(tokens)), user);
-    assert!(world.issuer.is_newest(tokens));
-    let State::LoggedIn { version, saved, .. } = world.session.state() else { panic!("{:?}", world.session.state()) };
-    assert_eq!((version, saved), (record.version(), true));
-}
-
 /// Who keeps the tokens in a round of the torture.
 enum Keeper {
     Fenced,
@@ -109,18 +99,14 @@ async fn change_logins(rounds: usize, fenced: bool) -> Tally {
         after(moment - late).await;
 
         let logs_in = chance.coin();
-        let change = change(&world, &keeper, logs_in.then(|| world.tokens("b", Worth::Good)));
+        let under_way = change(&world, &keeper, logs_in.then(|| world.tokens("b", Worth::Good)));
         yield_now().await;
-        let (after_it, change) = if logs_in {
-            ("b", Some(change))
-        } else if keeper.is_out(&world) {
-            ("nobody", Some(change))
-        } else {
+        while !logs_in && !keeper.is_out(&world) {
             // What is to be revoked is still being read.
-            change.await.unwrap();
-            ("nobody", None)
-        };
-        let later: Vec<_> = (0..2).map(|_| tokio::spawn(status(get(&client, after_it)))).collect();
+            after(1).await;
+        }
+        let tag = if logs_in { "b" } else { "nobody" };
+        let later: Vec<_> = (0..2).map(|_| tokio::spawn(status(get(&client, tag)))).collect();
         for request in requests {
             let result = request.await.unwrap();
             if fenced {
@@ -133,9 +119,7 @@ async fn change_logins(rounds: usize, fenced: bool) -> Tally {
                 assert_eq!(result.unwrap(), if logs_in { 200 } else { 401 });
             }
         }
-        if let Some(change) = change {
-            change.await.unwrap();
-        }
+        under_way.await.unwrap();
         after(5 * FLIGHT).await;
 
         tally.resurrected += usize::from(keeper.is_resurrected(&world, logs_in).await);
@@ -263,7 +247,7 @@ async fn another_login_during_the_first_load_ends_what_was_begun_before_it() {
     assert!(token.await.unwrap().unwrap_err().is_logged_out());
     assert_eq!(world.api.log().len(), 0);
     assert_eq!(status(world.get("b")).await.unwrap(), 200);
-    assert_logged_in(&world, "b").await;
+    world.assert_logged_in("b").await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -277,7 +261,11 @@ async fn logout_while_the_issuer_answers() {
     assert!(is_logged_out(&waiting.await.unwrap()));
     after(FLIGHT).await;
     assert_tombstone(&world).await;
-    assert_eq!(world.issuer.revoked(), ["refresh.a.0.0", "refresh.a.0.1"], "what was logged out, and what landed later");
+    assert_eq!(
+        world.issuer.revoked(),
+        ["refresh.a.0.0", "refresh.a.0.1"],
+        "what was logged out, and what landed later"
+    );
     assert_eq!(world.issuer.living(), 0);
     assert_eq!(world.store.saved(), 1, "only the tombstone was written");
     assert_eq!(world.api.log().len(), 1, "nothing was sent again");
@@ -330,7 +318,7 @@ async fn another_login_while_the_new_tokens_are_saved() {
     world.session.login(world.tokens("b", Worth::Good)).await.unwrap();
     assert!(is_logged_out(&waiting.await.unwrap()));
     after(FLIGHT).await;
-    assert_logged_in(&world, "b").await;
+    world.assert_logged_in("b").await;
     assert_eq!(world.store.saved(), 2, "the old login's tokens, and then the new one's over them");
     assert!(world.issuer.revoked().is_empty(), "another login may be the same grant's, so nothing is revoked");
     assert_eq!(status(world.get("b")).await.unwrap(), 200);
@@ -344,7 +332,7 @@ async fn another_login_while_the_issuer_answers() {
     world.session.login(world.tokens("b", Worth::Good)).await.unwrap();
     assert!(is_logged_out(&waiting.await.unwrap()));
     after(FLIGHT).await;
-    assert_logged_in(&world, "b").await;
+    world.assert_logged_in("b").await;
     assert_eq!(world.store.saved(), 1, "what landed was written nowhere");
     assert!(world.issuer.revoked().is_empty());
     assert!(!world.store.is_locked());
@@ -368,7 +356,7 @@ async fn of_two_logins_at_once_the_later_wins() {
         assert!(error.is_logged_out(), "{pause} {error:?}");
         assert!(is_logged_out(&request.await.unwrap()));
         after(FLIGHT).await;
-        assert_logged_in(&world, "b").await;
+        world.assert_logged_in("b").await;
         assert_eq!(status(world.get("b")).await.unwrap(), 200);
         assert_eq!(world.api.log().len(), 1, "the earlier login's tokens were given to nobody");
     }
@@ -402,7 +390,7 @@ async fn a_login_that_follows_a_logout_at_once_stands() {
     world.session.login(world.tokens("b", Worth::Good)).await.unwrap();
     assert_eq!(logout.await.unwrap().unwrap().revocation.unwrap(), Revocation::Revoked);
     after(FLIGHT).await;
-    assert_logged_in(&world, "b").await;
+    world.assert_logged_in("b").await;
     assert_eq!(world.issuer.revoked(), ["refresh.a.0.0"]);
 }
 
@@ -487,7 +475,7 @@ async fn a_login_dropped_after_its_first_step_happens_and_is_saved() {
         assert!(world.session.login(world.tokens("b", Worth::Good)).now_or_never().is_none());
         assert_eq!(status(world.get("b")).await.unwrap(), 200);
         after(FLIGHT).await;
-        assert_logged_in(&world, "b").await;
+        world.assert_logged_in("b").await;
     }
 }
 
@@ -510,7 +498,8 @@ async fn a_logout_dropped_after_its_first_step_happens_and_is_saved_and_told() {
 #[tokio::test(start_paused = true)]
 async fn tokens_of_a_new_login_are_given_out_when_their_save_has_ended_or_failed() {
     // How the save ends, and when its tokens are first sent.
-    for (gate, milliseconds) in [(Gate::Slow, LOAD + SAVE), (Gate::Err, LOAD), (Gate::Panic, LOAD), (Gate::Never, LOAD + 10_000)]
+    for (gate, milliseconds) in
+        [(Gate::Slow, LOAD + SAVE), (Gate::Err, LOAD), (Gate::Panic, LOAD), (Gate::Never, LOAD + 10_000)]
     {
         let world = World::empty(|session| session);
         slow_down(&world);

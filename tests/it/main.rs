@@ -9,18 +9,23 @@
 
 mod architecture;
 mod cancellation;
+mod exit;
 mod freshness;
 mod gated_world;
+mod gates;
 #[cfg(feature = "refresh-grant")]
 mod hero;
+mod liveness;
 mod logout;
 mod naive;
 mod origins;
 mod outage;
+mod panics;
 #[cfg(feature = "refresh-grant")]
 mod refresh_grant;
 mod retry;
 mod rotation;
+mod saving;
 mod storms;
 #[path = "../support/mod.rs"]
 mod support;

@@ -63,7 +63,8 @@ impl Issuer {
 
     /// Ends a login, if this is its newest refresh token.
     pub(crate) fn revoke(&self, request: &RefreshRequest) {
-        let unwanted = request.refresh_token().expect("tokens to revoke have a refresh token").expose_secret().to_owned();
+        let unwanted =
+            request.refresh_token().expect("tokens to revoke have a refresh token").expose_secret().to_owned();
         let mut book = self.book();
         let (_, login, generation) = book.find(&unwanted);
         login.dead |= generation == login.newest;
