@@ -363,6 +363,27 @@ async fn of_two_logins_at_once_the_later_wins() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_login_whose_turn_to_be_written_comes_too_late_is_not_written() {
+    let world = World::empty(|session| session);
+    world.store.save.set(Gate::Never);
+    let login = |user| {
+        let (session, tokens) = (world.session.clone(), world.tokens(user, Worth::Good));
+        tokio::spawn(async move { session.login(tokens).await })
+    };
+    let hangs = login("a");
+    after(1).await;
+    world.store.save.set(Gate::Ok);
+    let overtaken = login("b");
+    after(1).await;
+    let last = login("c");
+    assert!(hangs.await.unwrap().unwrap_err().is_logged_out());
+    assert!(overtaken.await.unwrap().unwrap_err().is_logged_out());
+    last.await.unwrap().unwrap();
+    world.assert_logged_in("c").await;
+    assert_eq!((world.store.save.knocks(), world.store.saved()), (2, 1), "the one that hung, and the last");
+}
+
+#[tokio::test(start_paused = true)]
 async fn logout_while_a_login_is_saved() {
     let world = World::empty(|session| session);
     slow_down(&world);
