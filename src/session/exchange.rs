@@ -195,12 +195,16 @@ impl Airborne {
 
 impl Drop for Airborne {
     fn drop(&mut self) {
+        let keeps = self.lock.is_some() && self.holds_lock();
+        if keeps {
+            // At its place before anyone is woken, who would wait for it in vain.
+            self.engine.keep(self.lock.take());
+        }
+        let_go(self.lock.take());
         let (leg, told) = self.engine.died(self.id);
         // What is not stored yet goes on being guarded; anything else is free again.
-        let keep = matches!(leg, Leg::Unlock { keep: true }) && self.holds_lock();
-        match self.lock.take() {
-            Some(lock) if keep => self.engine.keep(Some(lock)),
-            lock => let_go(lock),
+        if keeps && !matches!(leg, Leg::Unlock { keep: true }) {
+            let_go(self.engine.take_kept());
         }
         self.told(&told);
         self.engine.deliver();

@@ -2,7 +2,8 @@
 //! program that ends does not end between the rotation and the save.
 
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::task::{Context, Wake, Waker};
 use std::time::{Duration, SystemTime};
 
 use futures_util::FutureExt;
@@ -179,6 +180,41 @@ fn a_flight_whose_runtime_has_ended() {
             assert_eq!((world.grant.ask.knocks(), world.issuer.rotations(), world.issuer.reuses()), (asked, 1, 0));
         });
     }
+}
+
+/// Does something the moment that it is woken, and only the first time.
+struct OnWake(Mutex<Option<Box<dyn FnOnce() + Send>>>);
+
+impl Wake for OnWake {
+    fn wake(self: Arc<Self>) {
+        let act = self.0.lock().unwrap().take();
+        if let Some(act) = act {
+            act();
+        }
+    }
+}
+
+#[test]
+fn whoever_is_woken_by_the_end_of_a_runtime_finds_the_lock_that_was_kept() {
+    let (there, here) = (runtime(), runtime());
+    let world = left_at(Leg::Save, &there, |session| session.lock_timeout(Duration::from_millis(50)));
+    let (refreshed, result) = std::sync::mpsc::channel();
+    let session = world.session.clone();
+    let at_once = move || {
+        let elsewhere = std::thread::spawn(move || runtime().block_on(session.refresh()));
+        refreshed.send(elsewhere.join().unwrap()).unwrap();
+    };
+    let waker = Waker::from(Arc::new(OnWake(Mutex::new(Some(Box::new(at_once))))));
+    let mut waiting = Box::pin(world.session.refresh());
+    let context = here.enter();
+    assert!(waiting.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+    drop(context);
+    world.store.save.open();
+    drop(there);
+    result.try_recv().expect("it was woken").unwrap();
+    assert_eq!((world.issuer.rotations(), world.issuer.reuses()), (2, 0));
+    here.block_on(world.assert_logged_in("a"));
+    assert!(!world.store.is_locked());
 }
 
 #[test]
