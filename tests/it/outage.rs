@@ -17,6 +17,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, interval, sleep};
 
+use crate::torture::rounds;
 use crate::virtual_issuer::Issuer;
 use crate::virtual_world::{API, Canned, VirtualClock, client, told};
 
@@ -308,9 +309,8 @@ async fn a_minute_without_issuer_is_invisible_while_tokens_are_good() {
 #[tokio::test(start_paused = true)]
 #[ignore = "torture: twenty outages, since the pauses are drawn"]
 async fn every_minute_without_issuer() {
-    let percent = std::env::var("TORTURE").map_or(100, |percent| percent.parse().expect("a percentage"));
     let (mut worst, mut worst_lost) = (0, 0);
-    for round in 0..(20 * percent / 100_usize).max(1) {
+    for round in 0..rounds(20) {
         worst = worst.max(outage(Duration::ZERO, down()).await.calls);
         if round % 4 == 0 {
             worst = worst.max(outage(250 * SECOND, down()).await.calls);
