@@ -18,6 +18,9 @@ use crate::tokens::Tokens;
 /// members it does not know.
 const MAJOR: u32 = 1;
 
+/// The parser goes 127 levels deep, three of which are the record's own.
+const DEEPEST: usize = 124;
+
 /// What is kept for one session: its tokens, or a tombstone that says how the login ended, and the version of either.
 ///
 /// A store treats it as bytes: [`to_bytes`](Self::to_bytes), [`from_bytes`](Self::from_bytes). They hold secrets.
@@ -85,6 +88,8 @@ impl Record {
     }
 
     /// The record as bytes, to be kept as they are. They are wiped when dropped.
+    ///
+    /// Whatever [`Tokens::extra`] nests more than 124 levels deep is left out, since it could not be read again.
     #[must_use]
     pub fn to_bytes(&self) -> Zeroizing<Vec<u8>> {
         let mut form = Form {
@@ -177,7 +182,7 @@ impl TokensForm {
             issued_at: tokens.issued_at().map(|time| Wall::of(time).0),
             refresh_token: tokens.refresh_token().map(text),
             scope: tokens.scope().map(str::to_owned),
-            extra: tokens.extra().clone(),
+            extra: readable(tokens.extra()).map(|(name, value)| (name.clone(), value.clone())).collect(),
         }
     }
 
@@ -206,6 +211,19 @@ impl TokensForm {
     }
 }
 
+/// What is nested less deeply than the parser goes.
+fn readable(members: &Map<String, Value>) -> impl Iterator<Item = (&String, &Value)> {
+    fn depth(value: &Value) -> usize {
+        let deepest = match value {
+            Value::Array(items) => items.iter().map(depth).max(),
+            Value::Object(members) => members.values().map(depth).max(),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => return 0,
+        };
+        deepest.unwrap_or_default() + 1
+    }
+    members.iter().filter(|(_, value)| depth(value) <= DEEPEST)
+}
+
 #[derive(Serialize, Deserialize)]
 struct TombstoneForm {
     why: String,
@@ -232,5 +250,132 @@ impl TombstoneForm {
             _ => return None,
         };
         Some(Content::Tombstone { ending, since: Wall(self.since).time() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, UNIX_EPOCH};
+
+    use serde_json::json;
+
+    use super::*;
+
+    fn version() -> Version {
+        Version::new(LoginId::from_bits(0xCAFE), 7)
+    }
+
+    fn at(millis: u64) -> SystemTime {
+        UNIX_EPOCH + Duration::from_millis(millis)
+    }
+
+    fn object(value: Value) -> Map<String, Value> {
+        serde_json::from_value(value).unwrap()
+    }
+
+    fn full() -> Tokens {
+        let tokens = Tokens::new("canary!~").unwrap().with_refresh_token("canary \"r\\\u{e9}\n\0");
+        let tokens = tokens.with_token_type("Bearer").with_scope("read write");
+        let tokens = tokens.with_expires_at(at(1_800_000_000_123)).with_issued_at(at(1_700_000_000_456));
+        let extra = json!({"id_token": "canary", "nested": {"a": [1, null, 1.5]}, "": "", "access_token": "x"});
+        tokens.with_extra(object(extra))
+    }
+
+    fn tombstone(ending: Ending, since: SystemTime) -> Record {
+        Record::new(version(), Content::Tombstone { ending, since })
+    }
+
+    fn rejected(code: &str) -> Ending {
+        Ending::NeedsLogin(NeedsLogin::Rejected(code.into()))
+    }
+
+    /// Everything that a record says.
+    fn all(record: &Record) -> impl PartialEq + fmt::Debug + use<> {
+        let text = |secret: &secrecy::SecretString| secret.expose_secret().to_owned();
+        let tokens = record.tokens().map(|tokens| {
+            let texts = [tokens.access_token().map(text), tokens.refresh_token().map(text)];
+            let names = [tokens.token_type().map(str::to_owned), tokens.scope().map(str::to_owned)];
+            (texts, names, tokens.expires_at(), tokens.issued_at(), tokens.extra().clone())
+        });
+        let ending = match record.content() {
+            Content::Tokens(_) => None,
+            Content::Tombstone { ending, since } => Some((ending.clone(), *since)),
+        };
+        (record.version(), tokens, ending, record.unknown().clone())
+    }
+
+    #[test]
+    fn what_was_written_is_read() {
+        let of = |tokens| Record::of_tokens(version(), tokens);
+        let numbered = |bits, generation| Record::of_tokens(Version::new(LoginId::from_bits(bits), generation), full());
+        let access = || Tokens::new("a").unwrap();
+        let records = [
+            of(full()),
+            of(access()),
+            of(Tokens::unseen()),
+            of(access().with_expires_at(UNIX_EPOCH).with_issued_at(at(1))),
+            of(Tokens::new("x".repeat(65_536)).unwrap()),
+            numbered(0, 0),
+            numbered(u128::MAX, u64::MAX),
+            tombstone(Ending::LoggedOut, at(0)),
+            tombstone(rejected("invalid_grant"), at(1_800_000_000_123)),
+            tombstone(rejected(""), at(1)),
+            tombstone(Ending::NeedsLogin(NeedsLogin::RecordUnreadable), at(1)),
+            of(full()).keeping_unknown_of(&object(json!({"later": [1, {"a": null}], "x": null}))),
+            tombstone(Ending::LoggedOut, at(1)).keeping_unknown_of(&object(json!({"later": "canary"}))),
+        ];
+        for record in records {
+            let bytes = record.to_bytes();
+            let read = Record::from_bytes(&bytes).unwrap();
+            assert_eq!(all(&read), all(&record));
+            assert_eq!(read.to_bytes(), bytes, "and is written as it was");
+            for shown in [format!("{record:?}"), format!("{record:#?}")] {
+                assert!(!shown.contains("canary"), "{shown}");
+            }
+        }
+    }
+
+    #[test]
+    fn times_are_kept_to_the_millisecond_and_clamped() {
+        let nanosecond = Duration::from_nanos(1);
+        let last = Wall(u64::MAX).time();
+        for (time, read) in [(at(5) + nanosecond, at(5)), (UNIX_EPOCH - nanosecond, UNIX_EPOCH), (last, last)] {
+            let tokens = Tokens::unseen().with_expires_at(time).with_issued_at(time);
+            let record = Record::from_bytes(&Record::of_tokens(version(), tokens).to_bytes()).unwrap();
+            let tokens = record.tokens().unwrap();
+            assert_eq!((tokens.expires_at(), tokens.issued_at()), (Some(read), Some(read)));
+        }
+    }
+
+    fn read(content: &str) -> Record {
+        Record::from_bytes(format!(r#"{{"major":1,"login":"cafe","generation":7,{content}}}"#).as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn a_later_minor_form_is_read_and_its_members_are_kept() {
+        let later = read(r#""minor":9,"key":{"a":["canary"]},"tokens":{"access_token":"a","later":1}"#);
+        assert_eq!(later.tokens().unwrap().access_token().unwrap().expose_secret(), "a");
+        assert!(!format!("{later:?}").contains("canary"));
+        let new = Record::of_tokens(version().next(), full()).keeping_unknown_of(later.unknown());
+        let written: Value = serde_json::from_slice(&new.to_bytes()).unwrap();
+        assert_eq!((&written["minor"], &written["key"]), (&json!(9), &json!({"a": ["canary"]})));
+    }
+
+    #[test]
+    fn what_is_left_out_is_not_there() {
+        let empty = read(r#""tokens":{"refresh_token":"","scope":null}"#);
+        assert_eq!(all(&empty), all(&Record::of_tokens(version(), Tokens::unseen())));
+        assert_eq!(read(r#""tombstone":{"why":"rejected","since":1}"#).ending(), Some(&rejected("")));
+    }
+
+    #[test]
+    fn whatever_an_issuer_nests_can_be_read_again() {
+        for depth in [1, 64, 100, 124, 125, 126] {
+            let nested = format!(r#"{{"id":1,"deep":{}{}}}"#, "[".repeat(depth), "]".repeat(depth));
+            let tokens = Tokens::new("a").unwrap().with_extra(serde_json::from_str(&nested).unwrap());
+            let record = Record::from_bytes(&Record::of_tokens(version(), tokens).to_bytes()).unwrap();
+            let extra = record.tokens().unwrap().extra();
+            assert_eq!((&extra["id"], extra.contains_key("deep")), (&json!(1), depth <= DEEPEST), "{depth}");
+        }
     }
 }
