@@ -208,3 +208,120 @@ impl From<AuthError> for reqwest_middleware::Error {
         Self::middleware(Carrier(error))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+
+    fn error(kind: Kind) -> AuthError {
+        AuthError::new(kind, &SessionId::from("canary"), "it was so")
+    }
+
+    #[test]
+    fn each_kind_answers_its_own_questions() {
+        const ASK: [fn(&AuthError) -> bool; 7] = [
+            AuthError::needs_login,
+            AuthError::is_logged_out,
+            AuthError::is_transient,
+            AuthError::is_timeout,
+            AuthError::is_misconfigured,
+            AuthError::is_store,
+            AuthError::is_reentrant,
+        ];
+        let cases = [
+            (Kind::NeedsLogin, [true, false, false, false, false, false, false]),
+            (Kind::LoggedOut, [false, true, false, false, false, false, false]),
+            (Kind::TryLater, [false, false, true, false, false, false, false]),
+            (Kind::Timeout, [false, false, true, true, false, false, false]),
+            (Kind::Misconfigured, [false, false, false, false, true, false, false]),
+            (Kind::Store, [false, false, false, false, false, true, false]),
+            (Kind::Reentrant, [false, false, false, false, false, false, true]),
+        ];
+        for (kind, expected) in cases {
+            assert_eq!(ASK.map(|ask| ask(&error(kind))), expected, "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_known_is_told_and_a_clone_is_changed_alone() {
+        let plain = error(Kind::TryLater);
+        let full = plain.clone().with_code("slow_down").with_status(StatusCode::UNAUTHORIZED);
+        let full = full.with_retry_after(Duration::from_secs(2)).because(io::Error::other("the reason"));
+        assert_eq!((full.code(), full.status()), (Some("slow_down"), Some(StatusCode::UNAUTHORIZED)));
+        assert_eq!((full.retry_after(), full.session().as_str()), (Some(Duration::from_secs(2)), "canary"));
+        assert_eq!(full.source().unwrap().to_string(), "the reason");
+        assert_eq!((plain.code(), plain.status(), plain.retry_after()), (None, None, None));
+        assert!(plain.source().is_none());
+    }
+
+    #[test]
+    fn pauses_are_told_in_whole_seconds_and_never_too_short() {
+        assert_eq!(error(Kind::TryLater).to_string(), "it was so");
+        let most = format!("{}", u128::from(u64::MAX) + 1);
+        for (pause, told) in [
+            (Duration::ZERO, "0"),
+            (Duration::from_millis(1), "1"),
+            (Duration::from_millis(1000), "1"),
+            (Duration::from_millis(1001), "2"),
+            (Duration::MAX, &most),
+        ] {
+            let error = error(Kind::TryLater).with_retry_after(pause).because(io::Error::other("the reason"));
+            assert_eq!(error.to_string(), format!("it was so; try again in {told} s"), "and not the source");
+        }
+    }
+
+    #[test]
+    fn debug_shows_everything_but_the_id() {
+        let error = error(Kind::Store).with_code("a_code").because(io::Error::other("the reason"));
+        for shown in [format!("{error:?}"), format!("{error:#?}")] {
+            assert!(!shown.contains("canary"), "{shown}");
+            for part in ["Store", "it was so", "a_code", "the reason", &error.session().fingerprint()] {
+                assert!(shown.contains(part), "{part}: {shown}");
+            }
+        }
+    }
+
+    /// As a generated client has it.
+    #[derive(Debug, thiserror::Error)]
+    enum TheirError {
+        #[error("sending failed")]
+        Sending(#[from] reqwest_middleware::Error),
+        #[error("another")]
+        Another,
+    }
+
+    #[test]
+    fn it_is_found_under_whatever_it_was_put() {
+        let passed_on = || reqwest_middleware::Error::from(error(Kind::Timeout));
+        let boxed: Box<dyn Error + Send + Sync> = Box::new(TheirError::from(passed_on()));
+        let nested = error(Kind::TryLater).because(error(Kind::Timeout));
+        let at_work = anyhow::Error::new(passed_on()).context("at work");
+        let found: [&(dyn Error + 'static); 7] = [
+            &error(Kind::Timeout),
+            &passed_on(),
+            &TheirError::from(passed_on()),
+            &io::Error::other(passed_on()),
+            &*boxed,
+            at_work.as_ref(),
+            &nested,
+        ];
+        for error in found {
+            assert!(AuthError::find(error).is_some_and(AuthError::is_transient), "{error:?}");
+        }
+        assert!(!AuthError::find(&nested).unwrap().is_timeout(), "the outermost one");
+
+        let other: [&(dyn Error + 'static); 3] =
+            [&TheirError::Another, &io::Error::other("x"), &reqwest_middleware::Error::middleware(fmt::Error)];
+        for error in other {
+            assert!(AuthError::find(error).is_none(), "{error:?}");
+        }
+    }
+
+    #[test]
+    fn passed_on_it_says_the_same() {
+        let error = error(Kind::TryLater).with_retry_after(Duration::from_secs(1));
+        assert_eq!(reqwest_middleware::Error::from(error.clone()).to_string(), error.to_string());
+    }
+}

@@ -113,3 +113,61 @@ impl fmt::Debug for Version {
         write!(f, "{:08x}…:{}", self.login.0 >> 96, self.generation)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_compared_byte_by_byte() {
+        let ids = ["", "a", "A", "a ", "a/b", "a//b", "..", "default", "\u{e9}", "e\u{301}", "a\0"];
+        for (nth, id) in ids.iter().enumerate() {
+            for (other_nth, other) in ids.iter().enumerate() {
+                assert_eq!(
+                    SessionId::from(*id) == SessionId::new(other.to_string()),
+                    nth == other_nth,
+                    "{id:?} {other:?}"
+                );
+            }
+            assert_eq!(SessionId::from(*id).as_str(), *id);
+        }
+        assert_eq!(SessionId::default(), SessionId::from("default"));
+    }
+
+    #[test]
+    fn a_fingerprint_tells_ids_apart_without_showing_them() {
+        let ids = ["", "a", "b", "alice@example.com", "bob@example.com"].map(SessionId::from);
+        for id in &ids {
+            let fingerprint = id.fingerprint();
+            assert_eq!(fingerprint.len(), 8);
+            assert!(fingerprint.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')), "{fingerprint}");
+            assert_eq!(ids.iter().filter(|other| other.fingerprint() == fingerprint).count(), 1);
+            assert_eq!(format!("{id:?}"), format!("SessionId({fingerprint})"));
+        }
+    }
+
+    #[test]
+    fn debug_shows_the_front_of_a_login() {
+        // the bits, what is shown of the login, and of its seventh tokens
+        let cases = [
+            (0, "LoginId(00000000…)", "00000000…:7"),
+            (1, "LoginId(00000000…)", "00000000…:7"),
+            (0xDEAD_BEEF << 96, "LoginId(deadbeef…)", "deadbeef…:7"),
+            (u128::MAX, "LoginId(ffffffff…)", "ffffffff…:7"),
+        ];
+        for (bits, login, version) in cases {
+            assert_eq!(format!("{:?}", LoginId::from_bits(bits)), login);
+            assert_eq!(format!("{:?}", Version::new(LoginId::from_bits(bits), 7)), version);
+            assert_eq!(LoginId::from_bits(bits).to_bits(), bits);
+        }
+    }
+
+    #[test]
+    fn generations_grow_to_the_last_and_stay_there() {
+        let login = LoginId::from_bits(1);
+        for (generation, next) in [(0, 1), (1, 2), (u64::MAX - 1, u64::MAX), (u64::MAX, u64::MAX)] {
+            assert_eq!(Version::new(login, generation).next(), Version::new(login, next));
+        }
+        assert_ne!(Version::new(login, 1), Version::new(LoginId::from_bits(2), 1));
+    }
+}

@@ -256,3 +256,135 @@ pub enum InvalidToken {
     #[error("the answer reports an error in place of tokens")]
     ErrorAnswer,
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::UNIX_EPOCH;
+
+    use serde_json::json;
+
+    use super::*;
+
+    const NOW: Wall = Wall(1_800_000_000_000);
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    fn access() -> Tokens {
+        Tokens::new("access").unwrap()
+    }
+
+    /// The last moment that this platform can tell.
+    fn last_moment() -> SystemTime {
+        let seconds = (0..64).rev().map(|bit| Duration::from_secs(1 << bit));
+        seconds.fold(UNIX_EPOCH, |time, more| time.checked_add(more).unwrap_or(time))
+    }
+
+    #[test]
+    fn an_access_token_is_of_bytes_that_a_header_carries_as_they_are() {
+        assert_eq!(Tokens::new("").err(), Some(InvalidToken::Empty));
+        for byte in 0..=u8::MAX {
+            let fits = (0x21..=0x7E).contains(&byte);
+            let character = char::from(byte);
+            for text in [format!("{character}ab"), format!("a{character}b"), format!("ab{character}")] {
+                let expected = if fits { None } else { Some(InvalidToken::Unsendable) };
+                assert_eq!(Tokens::new(text.as_str()).err(), expected, "{text:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_lifetime_becomes_a_moment_when_somebody_takes_the_tokens() {
+        let now = NOW.time();
+        let issued = now - 10 * MINUTE;
+        let last = last_moment();
+        // the tokens, their expiry before and after, their issue after
+        let cases = [
+            (access(), None, None, now),
+            (access().with_issued_at(issued), None, None, issued),
+            (access().with_expires_in(MINUTE), None, Some(now + MINUTE), now),
+            (
+                access().with_expires_in(MINUTE).with_issued_at(issued),
+                Some(issued + MINUTE),
+                Some(issued + MINUTE),
+                issued,
+            ),
+            (access().with_expires_at(issued), Some(issued), Some(issued), now),
+            (access().with_expires_at(UNIX_EPOCH).with_issued_at(now), Some(UNIX_EPOCH), Some(UNIX_EPOCH), now),
+            (access().with_expires_at(last), Some(last), Some(last), now),
+            // the last word counts
+            (access().with_expires_at(issued).with_expires_in(MINUTE), None, Some(now + MINUTE), now),
+            (access().with_expires_in(MINUTE).with_expires_at(issued), Some(issued), Some(issued), now),
+            // what cannot be is unknown, or as long as can be believed
+            (access().with_expires_in(Duration::ZERO), None, None, now),
+            (access().with_expires_at(issued).with_expires_in(Duration::ZERO), None, None, now),
+            (access().with_expires_in(Duration::MAX), None, Some(now + LONGEST_LIFE), now),
+            (access().with_expires_in(MINUTE).with_issued_at(last), None, None, last),
+            (Tokens::unseen().with_expires_in(MINUTE), None, Some(now + MINUTE), now),
+        ];
+        for (tokens, before, after, issue) in cases {
+            let name = format!("{tokens:?}");
+            assert_eq!(tokens.expires_at(), before, "{name}");
+            let settled = tokens.settled(NOW);
+            assert_eq!((settled.expires_at(), settled.issued_at()), (after, Some(issue)), "{name}");
+            let again = settled.settled(Wall(u64::MAX));
+            assert_eq!((again.expires_at(), again.issued_at()), (after, Some(issue)), "once is enough: {name}");
+        }
+    }
+
+    #[test]
+    fn a_refresh_keeps_what_the_issuer_left_out() {
+        let old = || access().with_refresh_token("old").with_scope("old").with_token_type("old");
+        let texts = |tokens: &Tokens| {
+            let refresh_token = tokens.refresh_token().map(|token| token.expose_secret().to_owned());
+            [refresh_token, tokens.scope().map(str::to_owned), tokens.token_type().map(str::to_owned)]
+        };
+        let [none, old_text, new_text] = [None, Some("old".to_owned()), Some("new".to_owned())];
+        // what is new says all three, what is old says all three
+        for (from_new, from_old, expected) in
+            [(true, true, &new_text), (true, false, &new_text), (false, true, &old_text), (false, false, &none)]
+        {
+            let new = Tokens::new("fresh").unwrap();
+            let new = if from_new {
+                new.with_refresh_token("new").with_scope("new").with_token_type("new")
+            } else {
+                new.with_refresh_token("")
+            };
+            let completed = new.completed_by(&if from_old { old() } else { access() });
+            assert_eq!(texts(&completed), [(); 3].map(|()| expected.clone()));
+        }
+
+        let dated = old().with_expires_in(MINUTE).with_issued_at(UNIX_EPOCH);
+        let dated = dated.with_extra(Map::from_iter([("id_token".to_owned(), json!("old"))]));
+        let completed = Tokens::new("fresh").unwrap().completed_by(&dated);
+        assert_eq!((completed.expires_at(), completed.issued_at(), completed.extra().len()), (None, None, 0));
+        assert_eq!(completed.access_token().unwrap().expose_secret(), "fresh");
+    }
+
+    /// That it takes the same time wherever two texts differ is what `subtle` is for, and is not measured here.
+    #[test]
+    fn only_the_very_same_access_token_is_the_same() {
+        let own = access();
+        let others = ["", "Access", "acCess", "accesS", "acces", "access ", "accessaccess", "\u{e1}ccess"];
+        for other in others {
+            assert!(!own.is_access_token(&other.into()), "{other:?}");
+            assert!(!Tokens::new(other).is_ok_and(|other| own.has_access_token_of(&other)), "{other:?}");
+        }
+        assert!(own.is_access_token(&"access".into()));
+        assert!(own.has_access_token_of(&access().with_refresh_token("another").with_scope("another")));
+        // What cannot be seen is not known to be the same.
+        let unseen = Tokens::unseen();
+        assert!(!unseen.is_access_token(&"".into()) && !unseen.is_access_token(&"access".into()));
+        assert!(!own.has_access_token_of(&unseen) && !unseen.has_access_token_of(&own));
+        assert!(!unseen.has_access_token_of(&unseen));
+    }
+
+    #[test]
+    fn debug_shows_what_there_is_and_no_secret() {
+        let extra =
+            Map::from_iter([("id_token".to_owned(), json!("canary")), ("x".to_owned(), json!({"y": "canary"}))]);
+        let tokens = Tokens::new("canary").unwrap().with_refresh_token("canary").with_extra(extra).with_scope("read");
+        for shown in [format!("{tokens:?}"), format!("{tokens:#?}")] {
+            assert!(!shown.contains("canary"), "{shown}");
+            assert!(shown.contains("id_token") && shown.contains("read") && shown.contains("REDACTED"), "{shown}");
+        }
+    }
+}
