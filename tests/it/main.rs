@@ -21,6 +21,7 @@ mod naive;
 mod origins;
 mod outage;
 mod panics;
+mod records;
 #[cfg(feature = "refresh-grant")]
 mod refresh_grant;
 mod retry;
