@@ -263,7 +263,7 @@ mod tests {
         for (pause, told) in [
             (Duration::ZERO, "0"),
             (Duration::from_millis(1), "1"),
-            (Duration::from_millis(1000), "1"),
+            (Duration::from_secs(1), "1"),
             (Duration::from_millis(1001), "2"),
             (Duration::MAX, &most),
         ] {

@@ -183,7 +183,7 @@ mod tests {
     #[test]
     fn what_a_callback_brings_about_is_told_after_it() {
         let outbox = Arc::new_cyclic(|weak: &std::sync::Weak<Outbox>| {
-            let weak = weak.clone();
+            let weak = std::sync::Weak::clone(weak);
             Outbox::new(Some(Box::new(move |_| {
                 let outbox = weak.upgrade().expect("it is being delivered from");
                 outbox.push([Event::LoggedOut]);

@@ -15,12 +15,16 @@ mod gated_world;
 mod gates;
 #[cfg(feature = "refresh-grant")]
 mod hero;
+#[cfg(feature = "refresh-grant")]
+mod hostile;
 mod liveness;
 mod logout;
 mod naive;
 mod origins;
 mod outage;
 mod panics;
+#[cfg(feature = "refresh-grant")]
+mod raw_server;
 mod records;
 #[cfg(feature = "refresh-grant")]
 mod refresh_grant;
@@ -31,6 +35,8 @@ mod storms;
 #[path = "../support/mod.rs"]
 mod support;
 mod test_issuer;
+#[cfg(feature = "refresh-grant")]
+mod token_bytes;
 mod torture;
 mod virtual_issuer;
 mod virtual_world;

@@ -99,7 +99,7 @@ fn what_is_no_record_is_unreadable_and_not_quoted() {
     ];
     let contents = contents.map(|content| format!(r#"{{"major":1,"login":"cafe","generation":7,{content}}}"#));
     for nonsense in nonsense.into_iter().chain(contents.iter().map(String::as_str)) {
-        assert!(is_unreadable(nonsense.as_bytes()), "{:.200}", nonsense);
+        assert!(is_unreadable(nonsense.as_bytes()), "{nonsense:.200}");
     }
 }
 
