@@ -1,5 +1,7 @@
 //! Excluded paths: what is never signed on origins where the rest is.
 
+use std::fmt;
+
 use reqwest::Url;
 
 use crate::policy::origins::{Origins, same};
@@ -19,7 +21,7 @@ use crate::policy::origins::{Origins, same};
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct ExcludedPaths(Vec<Excluded>);
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 enum Excluded {
     /// Decoded segments; none means the root.
     Below(Vec<Vec<u8>>),
@@ -59,6 +61,17 @@ impl Excluded {
                 front.iter().all(|own| segments.next().is_some_and(|segment| decoded(segment).eq(own.iter().copied())))
             }
             Self::Endpoint(endpoint) => same(endpoint, url) && decoded(endpoint.path()).eq(decoded(url.path())),
+        }
+    }
+}
+
+/// As a person writes it. An endpoint without its query, which may hold a secret.
+impl fmt::Debug for Excluded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Below(front) if front.is_empty() => f.write_str("/"),
+            Self::Below(front) => front.iter().try_for_each(|segment| write!(f, "/{}", segment.escape_ascii())),
+            Self::Endpoint(url) => write!(f, "{}{}", url.origin().ascii_serialization(), url.path()),
         }
     }
 }
@@ -234,5 +247,13 @@ mod tests {
         let endpoints = [Url::parse("https://issuer.example/token").unwrap(), Url::parse("data:,x").unwrap()];
         let excluded = ExcludedPaths::default().and_endpoints(&endpoints, &Origins::new(ORIGIN).unwrap());
         assert_eq!(excluded, ExcludedPaths::default());
+    }
+
+    #[test]
+    fn debug_shows_paths_as_written_and_no_query() {
+        let endpoints = [Url::parse("https://canary:canary@api.example.com:8443/oauth/token?key=canary").unwrap()];
+        let origins = Origins::new("https://api.example.com:8443").unwrap();
+        let excluded = ExcludedPaths::default().exclude("/login/x").exclude("/").and_endpoints(&endpoints, &origins);
+        assert_eq!(format!("{excluded:?}"), "ExcludedPaths([/login/x, /, https://api.example.com:8443/oauth/token])");
     }
 }
