@@ -90,13 +90,17 @@ pub trait TokenStore: Send + Sync + 'static {
     /// Replaces the session's record only if the version stored is `expected` (`None`: nothing is stored), and says what
     /// was found otherwise. Short, and never in need of [`lock`](Self::lock).
     ///
-    /// Provided as `load` and `save`, which is right for a store of one process (see above).
+    /// Provided as `load` and `save`, which is right for a store of one process (see above). What cannot be read counts as
+    /// nothing, so that a login replaces it.
     ///
     /// # Errors
     ///
     /// As `load` and `save`.
     async fn swap(&self, id: &SessionId, expected: Option<Version>, new: &Record) -> Result<Swap, StoreError> {
-        let found = self.load(id).await?;
+        let found = match self.load(id).await {
+            Err(error) if error.is_unreadable() => None,
+            found => found?,
+        };
         if found.as_ref().map(Record::version) != expected {
             return Ok(Swap::Found(found));
         }

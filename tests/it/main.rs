@@ -31,6 +31,7 @@ mod refresh_grant;
 mod retry;
 mod rotation;
 mod saving;
+mod store_reading;
 mod storms;
 #[path = "../support/mod.rs"]
 mod support;
