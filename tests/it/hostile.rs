@@ -79,6 +79,11 @@ const HOSTILE: &[Hostile] = &[
     // too much
     ("10 MiB, announced", || json(&[GOOD, &b" ".repeat(10 << 20)].concat()), Met::Heard),
     (
+        "10 MiB, announced and never sent",
+        || Reply::saying("HTTP/1.1 200 OK\r\ncontent-length: 10485760\r\n\r\n").hanging(),
+        Met::Heard,
+    ),
+    (
         "10 MiB in chunks",
         || {
             let head = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
@@ -242,7 +247,7 @@ async fn a_hostile_answer_costs_an_error_and_nothing_else() {
         let (calls, attempt) = match met {
             Met::Heard => (1, Duration::from_secs(5)),
             Met::Lost => (2, Duration::from_secs(5)),
-            Met::Endless => (2, Duration::from_millis(150)),
+            Met::Endless => (2, Duration::from_millis(250)),
         };
         let clock = Ahead::default();
         let session = Session::builder(world.grant.clone()).clock(clock.clone()).attempt_timeout(attempt).build();

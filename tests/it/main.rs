@@ -27,6 +27,8 @@ mod panics;
 mod raw_server;
 mod records;
 #[cfg(feature = "refresh-grant")]
+mod redaction;
+#[cfg(feature = "refresh-grant")]
 mod refresh_grant;
 mod retry;
 mod rotation;
