@@ -43,7 +43,8 @@ impl Record {
         Self { version, content, unknown: Map::new() }
     }
 
-    /// A record of these tokens under this version, for trying a store out or for moving tokens into one.
+    /// A record of these tokens under this version, for trying a store out or for moving tokens into one. Their expiry is
+    /// kept if it is known [as a moment](Tokens::expires_at); a lifetime alone is not.
     #[must_use]
     pub fn of_tokens(version: Version, tokens: Tokens) -> Self {
         Self::new(version, Content::Tokens(Box::new(tokens)))
@@ -339,6 +340,8 @@ mod tests {
     fn times_are_kept_to_the_millisecond_and_clamped() {
         let nanosecond = Duration::from_nanos(1);
         let last = Wall(u64::MAX).time();
+        let lifetime = Record::of_tokens(version(), Tokens::unseen().with_expires_in(nanosecond)).to_bytes();
+        assert_eq!(Record::from_bytes(&lifetime).unwrap().tokens().unwrap().expires_at(), None, "no moment, no expiry");
         for (time, read) in [(at(5) + nanosecond, at(5)), (UNIX_EPOCH - nanosecond, UNIX_EPOCH), (last, last)] {
             let tokens = Tokens::unseen().with_expires_at(time).with_issued_at(time);
             let record = Record::from_bytes(&Record::of_tokens(version(), tokens).to_bytes()).unwrap();
