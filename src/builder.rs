@@ -77,7 +77,8 @@ impl SessionBuilder {
     }
 
     /// How long before its expiry an access token is replaced at leisure; 60 seconds by default, and never more than a
-    /// fifth of its life. A twelfth of this before its expiry, or a twentieth of its life, it is no longer sent.
+    /// fifth of its life. The moment is drawn nearer by up to half, anew for each set of tokens. A twelfth of this before
+    /// its expiry, or a twentieth of its life, a token is no longer sent.
     pub fn refresh_ahead(mut self, ahead: Duration) -> Self {
         self.ahead = ahead;
         self
@@ -107,8 +108,8 @@ impl SessionBuilder {
         self
     }
 
-    /// How long a request without a timeout of its own waits for new tokens; 75 seconds by default, which is more than
-    /// everything that a refresh may take.
+    /// How long a request without a timeout of its own waits for new tokens; 75 seconds by default, which is what all
+    /// the steps of a refresh may take together.
     pub fn wait_timeout(mut self, bound: Duration) -> Self {
         self.bounds.wait = bound;
         self

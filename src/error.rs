@@ -98,8 +98,8 @@ impl AuthError {
         None
     }
 
-    /// Whether somebody has to log in again: the issuer says that the grant is dead, or nobody is logged in where a login
-    /// is demanded.
+    /// Whether somebody has to log in again: the issuer says that the grant is dead, the stored record could not be read, or
+    /// nobody is logged in where a login is demanded.
     #[must_use]
     pub fn needs_login(&self) -> bool {
         self.0.kind == Kind::NeedsLogin

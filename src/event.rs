@@ -73,7 +73,7 @@ pub enum State {
 pub enum Event {
     /// The state at the moment of subscribing: always the first item.
     Now(State),
-    /// A login, here or in another process.
+    /// A login, here or in another process; also one that is found in the store when that is first read.
     LoggedIn(Version),
     /// New tokens of the same login, from here or from another process.
     Refreshed(Version),

@@ -22,7 +22,8 @@ use crate::clock::Wall;
 /// # Ok::<(), reqwest_auth_refresh::InvalidToken>(())
 /// ```
 ///
-/// The token texts are kept in [`SecretString`]s: wiped when dropped, and never shown by `Debug`.
+/// The token texts are kept in [`SecretString`]s: wiped when dropped, and never shown by `Debug`. The other
+/// members of an answer are not shown either, but are not wiped.
 #[derive(Clone)]
 pub struct Tokens {
     access_token: Option<SecretString>,

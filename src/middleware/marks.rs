@@ -11,7 +11,7 @@ use http::Extensions;
 #[non_exhaustive]
 pub struct Retried;
 
-/// The response says that its tokens were no longer good, there are newer ones now, and yet the request was not sent again.
+/// The response says that its tokens were no longer good, they were refreshed, and yet the request was not sent again.
 ///
 /// Found in the extensions of the response, which is otherwise as it came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -40,7 +40,8 @@ pub trait RequestBuilderExt: Sized + sealed::Sealed {
     #[must_use]
     fn unsigned(self) -> Self;
 
-    /// With new tokens, whatever the ones at hand are worth. When they cannot be had, nothing is sent. Holds for the first
+    /// With new tokens, whatever the ones at hand are worth. When somebody is logged in and they cannot be had, nothing is
+    /// sent. Holds for the first
     /// trip only, not for what an outer retry layer sends again.
     #[must_use]
     fn refresh_first(self) -> Self;

@@ -67,8 +67,8 @@ impl RefreshError {
         self
     }
 
-    /// The failure is the issuer's, not this grant's: whoever else uses this refresher would meet it too, and rests as
-    /// well.
+    /// The failure is the issuer's, not this grant's: every session of this refresher would meet it, and all of them rest. A
+    /// refresher serves one session at present, and what this changes is the flight's span, which says so.
     #[must_use]
     pub fn for_every_session(mut self) -> Self {
         if let Verdict::Unavailable { every_session, .. } = &mut self.verdict {

@@ -212,7 +212,8 @@ impl Session {
     /// # Errors
     ///
     /// [`is_store`](AuthError::is_store) when the newest tokens cannot be stored: they exist in memory only.
-    /// [`is_reentrant`](AuthError::is_reentrant) from within the refresh that it would wait for.
+    /// [`is_reentrant`](AuthError::is_reentrant) from within the refresh that it would wait for, and
+    /// [`is_timeout`](AuthError::is_timeout) when that does not land within the bound of a wait.
     ///
     /// # Cancel safety
     ///
