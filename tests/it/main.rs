@@ -35,6 +35,7 @@ mod rotation;
 mod saving;
 mod store_reading;
 mod storms;
+mod review_fence;
 #[path = "../support/mod.rs"]
 mod support;
 mod test_issuer;

@@ -82,6 +82,9 @@ impl Core {
         let mut replaced: Vec<LoginId> = self.unsaved.as_ref().map_or_else(Vec::new, |old| old.replaced.clone());
         // A logout keeps its login's id.
         replaced.extend(self.login().filter(|_| login));
+        // A first login that nobody was told of yet may be on its way into the store at this moment.
+        let landing = self.flight.as_ref().and_then(|flight| flight.candidate.as_ref()?.version());
+        replaced.extend(landing.map(|version| version.login).filter(|landing| self.login() != Some(*landing)));
         let unread = matches!(self.memory, Memory::Unread) || self.unsaved.as_ref().is_some_and(|old| old.unread);
         Unsaved { replaced, first_reading: true, unread, withheld: login }
     }
