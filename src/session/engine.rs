@@ -47,6 +47,8 @@ struct Guarded {
     prepared: Option<Arc<Credential>>,
     /// Whether a task is waiting to save again.
     saver: bool,
+    /// Logins and logouts of this program so far.
+    changes: u64,
 }
 
 /// What a request gets that had to ask.
@@ -91,7 +93,7 @@ impl Engine {
             refresher,
             clock,
             published: RwLock::new(None),
-            guarded: Mutex::new(Guarded { core, arrival: None, prepared: None, saver: false }),
+            guarded: Mutex::new(Guarded { core, arrival: None, prepared: None, saver: false, changes: 0 }),
             turn: Mutex::new(()),
             kept: Cell::new(None),
             outbox,
@@ -204,14 +206,25 @@ impl Engine {
         self.change(guarded, changed)
     }
 
-    pub(crate) fn log_out(&self) -> Option<Change> {
+    /// How many logins and logouts there were, for a logout that is asked for now and cannot happen at once.
+    pub(crate) fn changes(&self) -> u64 {
+        self.guard().changes
+    }
+
+    /// `None` when there is nothing to log out from: nobody was logged in, or another login or logout came after so many,
+    /// which this one does not mean.
+    pub(crate) fn log_out(&self, after: u64) -> Option<Change> {
         let now = self.now();
         let mut guarded = self.guard();
+        if guarded.changes != after {
+            return None;
+        }
         let changed = guarded.core.log_out(now, chance())?;
         Some(self.change(guarded, changed))
     }
 
     fn change(&self, mut guarded: MutexGuard<'_, Guarded>, changed: crate::session::core::Changed) -> Change {
+        guarded.changes += 1;
         self.outbox.push(changed.tell);
         let superseded = changed.superseded.and_then(|(flight, outcome)| Some((guarded.leave(flight)?, outcome)));
         let saved = guarded.waiter(changed.save);

@@ -105,13 +105,14 @@ impl Session {
     ///
     /// Once polled, the logout happens, is written and told to the issuer whether or not this is dropped.
     pub async fn logout(&self) -> Result<LogoutReport, AuthError> {
+        let changes = self.0.changes();
         if self.state() == State::NotLoaded {
             // What is to be revoked is in the store. If it cannot be read, the logout stands without.
             let (tell, told) = tokio::sync::oneshot::channel();
             let session = self.clone();
             let spawned = platform::spawn(async move {
                 waiting::loaded(&session.0).await;
-                drop(tell.send(session.log_out().await));
+                drop(tell.send(session.log_out(changes).await));
             });
             if spawned.is_ok()
                 && let Ok(report) = told.await
@@ -119,11 +120,11 @@ impl Session {
                 return report;
             }
         }
-        self.log_out().await
+        self.log_out(changes).await
     }
 
-    async fn log_out(&self) -> Result<LogoutReport, AuthError> {
-        let Some(change) = self.0.log_out() else {
+    async fn log_out(&self, changes: u64) -> Result<LogoutReport, AuthError> {
+        let Some(change) = self.0.log_out(changes) else {
             return Ok(LogoutReport { revocation: Ok(Revocation::NotConfigured) });
         };
         exchange::launch(&self.0, change.save);

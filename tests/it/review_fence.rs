@@ -9,16 +9,18 @@ use reqwest_auth_refresh::{
 
 use crate::virtual_world::VirtualClock;
 
-/// Writes only after a while.
+/// Reads and writes only after a while.
 #[derive(Default)]
 struct Slow {
     records: MemoryStore,
+    to_read: Duration,
     to_write: Duration,
 }
 
 #[async_trait]
 impl TokenStore for Slow {
     async fn load(&self, id: &SessionId) -> Result<Option<Record>, StoreError> {
+        tokio::time::sleep(self.to_read).await;
         self.records.load(id).await
     }
     async fn save(&self, id: &SessionId, record: &Record) -> Result<(), StoreError> {
@@ -70,4 +72,18 @@ async fn a_login_during_the_save_of_the_first_login_stands() {
     session.login(Tokens::new("mine").unwrap()).await.unwrap();
     drop(first.await);
     assert!(session.invalidate(&"mine".into()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_logout_that_still_reads_the_store_does_not_end_a_later_login() {
+    let store = Slow { to_read: Duration::from_millis(100), ..Slow::default() };
+    let never = |_: RefreshRequest| async { Err(RefreshError::unavailable("not asked")) };
+    let session = Session::builder(never).store(store).clock(VirtualClock::start()).build();
+    let other = session.clone();
+    let out = tokio::spawn(async move { other.logout().await });
+    tokio::time::sleep(Duration::from_millis(10)).await;
+    session.login(Tokens::new("later").unwrap()).await.unwrap();
+    out.await.unwrap().unwrap();
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert!(matches!(session.state(), State::LoggedIn { .. }), "{:?}", session.state());
 }
