@@ -40,7 +40,7 @@ impl AuthRefresh {
         let bound = self.bound(request.timeout());
         let early_wait = self.early_wait.min(request.timeout().map_or(Duration::MAX, |timeout| *timeout / 4));
         let Some(loan) = lend(self.session.engine(), need, None, bound).await? else {
-            if named || self.require_login {
+            if named || self.require_login || need == Need::Forced {
                 return Err(self.session.nobody().into());
             }
             left_alone("nobody is logged in");

@@ -36,6 +36,7 @@ mod saving;
 mod store_reading;
 mod storms;
 mod review_fence;
+mod review_refresh_first;
 #[path = "../support/mod.rs"]
 mod support;
 mod test_issuer;
