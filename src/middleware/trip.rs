@@ -38,7 +38,7 @@ impl AuthRefresh {
             Need::Sign { sent_once: kept.is_sent_once() }
         };
         let bound = self.bound(request.timeout());
-        let early_wait = self.early_wait.min(request.timeout().map_or(Duration::MAX, |timeout| *timeout / 4));
+        let early_wait = self.holding_back(request.timeout());
         let Some(loan) = lend(self.session.engine(), need, None, bound).await? else {
             if named || self.require_login || need == Need::Forced {
                 return Err(self.session.nobody().into());
@@ -77,7 +77,7 @@ impl AuthRefresh {
 
     async fn refresh_and_run(
         &self,
-        mut response: Response,
+        response: Response,
         kept: Kept,
         refused: Arc<Credential>,
         timeout: Option<Duration>,
@@ -88,9 +88,25 @@ impl AuthRefresh {
         let Version { login, .. } = refused.version;
         let engine = self.session.engine();
         let newer = lend(engine, Need::Newer(refused.version), Some(login), self.bound(timeout.as_ref())).await;
-        let Some(Loan { credential, .. }) = newer.map_err(|error| error.with_status(status))? else {
+        let Some(Loan { credential, early, .. }) = newer.map_err(|error| error.with_status(status))? else {
             return Ok(response);
         };
+        let result = self.run_again(response, kept, &refused, &credential, extensions, next).await;
+        if let Some(early) = early {
+            early.landed(self.holding_back(timeout.as_ref())).await;
+        }
+        result
+    }
+
+    async fn run_again(
+        &self,
+        mut response: Response,
+        kept: Kept,
+        refused: &Credential,
+        credential: &Credential,
+        extensions: &mut Extensions,
+        next: Next<'_>,
+    ) -> Result<Response> {
         if refused.header.is_some() && credential.header == refused.header {
             platform::mark(&mut response, NotRetryable::SameToken);
             return Ok(response);
@@ -102,17 +118,22 @@ impl AuthRefresh {
                 return Ok(response);
             }
             Err(Panicked) => {
-                engine.tell(Event::CallbackFailed);
+                self.session.engine().tell(Event::CallbackFailed);
                 platform::mark(&mut response, NotRetryable::Body);
                 return Ok(response);
             }
         };
         platform::drain(response, DRAIN.0, DRAIN.1).await;
-        write(&mut request, &credential);
+        write(&mut request, credential);
         let mut flag = Flag::raise(extensions);
         let mut response = next.run(request, flag.extensions()).await?;
         platform::mark(&mut response, Retried);
         Ok(response)
+    }
+
+    /// How long this request's response may be held back.
+    fn holding_back(&self, timeout: Option<&Duration>) -> Duration {
+        self.early_wait.min(timeout.map_or(Duration::MAX, |timeout| *timeout / 4))
     }
 
     /// How long this request may wait for tokens.

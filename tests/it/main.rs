@@ -35,6 +35,7 @@ mod rotation;
 mod saving;
 mod store_reading;
 mod storms;
+mod review_early;
 mod review_fence;
 mod review_refresh_first;
 #[path = "../support/mod.rs"]

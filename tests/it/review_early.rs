@@ -1,0 +1,51 @@
+//! Nothing is lost: whoever begins an early refresh waits until what it yields is saved.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use http::StatusCode;
+use reqwest_auth_refresh::{RefreshError, RefreshRequest, Session, State, Tokens};
+
+use crate::virtual_world::{API, Canned, VirtualClock, client};
+
+const LIFE: Duration = Duration::from_secs(100);
+/// Whatever the jitter, tokens of that life are due by then, and have not expired.
+const DUE: Duration = Duration::from_secs(93);
+
+/// A session whose refresh takes a second.
+fn session() -> Session {
+    let calls = AtomicUsize::new(0);
+    let refresher = move |_: RefreshRequest| {
+        let tokens = Tokens::new(format!("new-{}", calls.fetch_add(1, Ordering::Relaxed)));
+        async move {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            tokens.map(|tokens| tokens.with_expires_in(LIFE)).map_err(RefreshError::unavailable)
+        }
+    };
+    Session::builder(refresher).clock(VirtualClock::start()).build()
+}
+
+fn generation(session: &Session) -> u64 {
+    let State::LoggedIn { version, saved: true, .. } = session.state() else { panic!("{session:?}") };
+    version.generation
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_second_sending_that_begins_an_early_refresh_waits_for_it_too() {
+    let session = session();
+    session.login(Tokens::new("first").unwrap()).await.unwrap();
+    let (api, sent) = Canned::new(|token: Option<String>| async move {
+        if token.as_deref() != Some("first") {
+            return StatusCode::OK;
+        }
+        tokio::time::sleep(DUE).await;
+        StatusCode::UNAUTHORIZED
+    });
+    let late = tokio::spawn(client(&session, api).get(API).send());
+    tokio::task::yield_now().await;
+    session.refresh().await.unwrap();
+    assert_eq!(generation(&session), 1);
+
+    assert_eq!(late.await.unwrap().unwrap().status(), StatusCode::OK);
+    assert_eq!((generation(&session), sent.load(Ordering::Relaxed)), (2, 2));
+}
