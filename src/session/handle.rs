@@ -167,7 +167,7 @@ impl Session {
     }
 
     /// A good access token, for use outside HTTP requests: a WebSocket, gRPC, a subprocess. Refreshed first if it has
-    /// expired.
+    /// expired or soon will; one that is still good is given out all the same when that fails.
     ///
     /// When the far side turns out not to take it, say so with [`invalidate`](Self::invalidate) and ask again.
     ///
@@ -179,7 +179,8 @@ impl Session {
     ///
     /// Safe: a refresh goes on without whoever waits for it.
     pub async fn access_token(&self) -> Result<SecretString, AuthError> {
-        let loan = lend(&self.0, Need::Sign { sent_once: false }, None, self.0.bounds.wait).await?;
+        // What is done with the token is no more ours to repeat than a request that is sent once.
+        let loan = lend(&self.0, Need::Sign { sent_once: true }, None, self.0.bounds.wait).await?;
         let loan = loan.ok_or_else(|| self.nobody())?;
         loan.tokens.access_token().cloned().ok_or_else(|| {
             AuthError::new(Kind::Misconfigured, self.id(), "this session's access token cannot be seen by the program")

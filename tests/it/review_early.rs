@@ -1,4 +1,5 @@
-//! Nothing is lost: whoever begins an early refresh waits until what it yields is saved.
+//! Nothing is lost: whoever begins an early refresh waits until what it yields is saved, and tokens that are about to be
+//! replaced are not handed to someone who cannot try again.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -48,4 +49,24 @@ async fn a_second_sending_that_begins_an_early_refresh_waits_for_it_too() {
 
     assert_eq!(late.await.unwrap().unwrap().status(), StatusCode::OK);
     assert_eq!((generation(&session), sent.load(Ordering::Relaxed)), (2, 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_for_use_outside_http_is_not_about_to_be_replaced() {
+    let session = session();
+    session.login(Tokens::new("first").unwrap().with_expires_in(LIFE)).await.unwrap();
+    tokio::time::sleep(DUE).await;
+    let token = session.access_token().await.unwrap();
+    assert_eq!(generation(&session), 1);
+    assert!(session.invalidate(&token), "it is the new one");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_that_is_still_good_is_given_out_when_it_cannot_be_replaced() {
+    let outage = |_: RefreshRequest| async { Err(RefreshError::unavailable("an outage")) };
+    let session = Session::builder(outage).clock(VirtualClock::start()).build();
+    session.login(Tokens::new("first").unwrap().with_expires_in(LIFE)).await.unwrap();
+    tokio::time::sleep(DUE).await;
+    let token = session.access_token().await.unwrap();
+    assert!(session.invalidate(&token));
 }
