@@ -36,8 +36,10 @@ pub(crate) fn drop_quietly(panic: Box<dyn std::any::Any + Send>) {
 #[cfg(not(target_arch = "wasm32"))]
 mod native {
     use super::{Duration, Elapsed, Future, NoRuntime, Request, Response, SystemTime};
+    use futures_util::FutureExt;
     use std::sync::OnceLock;
     use std::time::Instant;
+    use tokio::runtime::Handle;
 
     /// What a future that is handed to a task must be: `Send` here, anything in a browser.
     pub(crate) trait MaybeSend: Send {}
@@ -59,12 +61,16 @@ mod native {
     }
 
     pub(crate) async fn within<T>(bound: Duration, future: impl Future<Output = T> + MaybeSend) -> Result<T, Elapsed> {
+        if Handle::try_current().is_err() {
+            // Without a runtime there is no timer, and nobody would end the waiting: what is not there yet is too late.
+            return future.now_or_never().ok_or(Elapsed);
+        }
         tokio::time::timeout(bound, future).await.map_err(|_elapsed| Elapsed)
     }
 
     /// Runs `task` on the current runtime; if there is none, `task` is dropped.
     pub(crate) fn spawn(task: impl Future<Output = ()> + MaybeSend + 'static) -> Result<(), NoRuntime> {
-        let runtime = tokio::runtime::Handle::try_current().map_err(|_none| NoRuntime)?;
+        let runtime = Handle::try_current().map_err(|_none| NoRuntime)?;
         drop(runtime.spawn(task));
         Ok(())
     }

@@ -44,7 +44,7 @@ pub(crate) async fn lend(
     outcome.unwrap_or_else(|platform::Elapsed| Err(timed_out(engine, bound)))
 }
 
-async fn ask(engine: &Arc<Engine>, need: Need, mut begun: Option<LoginId>) -> Result<Option<Loan>, AuthError> {
+async fn ask(engine: &Arc<Engine>, mut need: Need, mut begun: Option<LoginId>) -> Result<Option<Loan>, AuthError> {
     loop {
         let (lending, save) = engine.need(need, begun);
         if let Some(flight) = save {
@@ -74,9 +74,12 @@ async fn ask(engine: &Arc<Engine>, need: Need, mut begun: Option<LoginId>) -> Re
                 return Ok(Some(Loan { credential, tokens: lent.tokens, early: None }));
             }
             Some(Outcome::Failed(error)) if error.is_logged_out() => return Err(error),
-            // Somebody may wait for tokens that are still good, for want of a body that can be sent again.
-            Some(Outcome::Failed(error)) if !matches!(need, Need::Sign { sent_once: true }) => return Err(error),
-            Some(Outcome::Lent(_) | Outcome::Look | Outcome::Failed(_) | Outcome::NotSaved(_)) | None => {}
+            // Somebody may have waited with tokens that are still good, for want of a body that can be sent again: not twice.
+            Some(Outcome::Failed(_)) if need == (Need::Sign { sent_once: true }) => {
+                need = Need::Sign { sent_once: false }
+            }
+            Some(Outcome::Failed(error)) => return Err(error),
+            Some(Outcome::Lent(_) | Outcome::Look | Outcome::NotSaved(_)) | None => {}
         }
     }
 }

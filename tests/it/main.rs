@@ -37,6 +37,7 @@ mod store_reading;
 mod storms;
 mod review_early;
 mod review_fence;
+mod review_no_runtime;
 mod review_refresh_first;
 #[path = "../support/mod.rs"]
 mod support;

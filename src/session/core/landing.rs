@@ -5,10 +5,11 @@ use crate::error::{AuthError, Kind};
 use crate::event::Event;
 use crate::policy::rest;
 use crate::session::core::chance::Chance;
-use crate::session::core::flight::{Flight, FlightId, Heard, Leg, Outcome, Step};
+use crate::session::core::flight::{Flight, FlightId, Heard, Leg, Outcome, Purpose, Step};
 use crate::session::core::memory::{Memory, Unsaved};
 use crate::session::core::mutants::mutant;
 use crate::session::core::state::Core;
+use crate::store::error::StoreError;
 
 impl Core {
     /// The outcome is decided; what is left is to give the lock back.
@@ -51,11 +52,15 @@ impl Core {
         let Some(flight) = self.flight.take_if(|flight| flight.id == id) else { return step };
         let what = "the runtime that this session's refresh ran on has ended";
         let ended = AuthError::new(Kind::TryLater, &self.id, what);
-        step.wake = Some(flight.outcome.unwrap_or_else(|| Outcome::Failed(ended.clone())));
+        let unsaved = self.store_error(&StoreError::unavailable(what));
+        step.wake = Some(flight.outcome.unwrap_or_else(|| match flight.purpose {
+            Purpose::Save => Outcome::NotSaved(unsaved.clone()),
+            Purpose::Load | Purpose::Refresh(_) => Outcome::Failed(ended),
+        }));
         let withheld = self.unsaved.as_ref().is_some_and(|unsaved| unsaved.withheld);
         if flight.candidate.is_some() || withheld {
             // They are about to be used without being saved.
-            step.tell.push(Event::StoreFailed(ended));
+            step.tell.push(Event::StoreFailed(unsaved));
         }
         if let Some(candidate) = flight.candidate {
             let unsaved = self.unsaved.clone().unwrap_or_default();
