@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use http::StatusCode;
-use reqwest_auth_refresh::{RefreshError, RefreshRequest, Session, State, Tokens};
+use reqwest_auth_refresh::{RefreshError, RefreshRequest, RequestBuilderExt, Session, State, Tokens};
 
 use crate::virtual_world::{API, Canned, VirtualClock, client};
 
@@ -69,4 +69,16 @@ async fn a_token_that_is_still_good_is_given_out_when_it_cannot_be_replaced() {
     tokio::time::sleep(DUE).await;
     let token = session.access_token().await.unwrap();
     assert!(session.invalidate(&token));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_cannot_wait_for_a_replacement_goes_out_with_tokens_that_are_still_good() {
+    let stalled = |_: RefreshRequest| std::future::pending();
+    let session = Session::builder(stalled).clock(VirtualClock::start()).build();
+    session.login(Tokens::new("first").unwrap().with_expires_in(Duration::from_secs(3600))).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(3580)).await;
+    let (api, sent) = Canned::new(|_| async { StatusCode::OK });
+    let request = client(&session, api).get(API).send_once().timeout(Duration::from_secs(2));
+    let response = request.send().await.unwrap();
+    assert_eq!((response.status(), sent.load(Ordering::Relaxed)), (StatusCode::OK, 1));
 }
