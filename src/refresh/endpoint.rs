@@ -1,11 +1,11 @@
 //! The address of an endpoint, checked once.
 
-use std::net::IpAddr;
 use std::slice;
 use std::sync::Arc;
 
 use reqwest::Url;
 
+use crate::policy::origins::is_loopback;
 use crate::refresh::setup::SetupError;
 
 /// Where a refresher sends its requests. The query that it was configured with is sent along (RFC 6749 section 3.2).
@@ -54,13 +54,6 @@ impl Endpoint {
     pub(crate) fn name(&self) -> Arc<str> {
         Arc::clone(&self.name)
     }
-}
-
-/// Whether what is sent there stays on this machine.
-fn is_loopback(url: &Url) -> bool {
-    let host = url.host_str().unwrap_or_default();
-    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
-    host == "localhost" || address.is_ok_and(|address| address.is_loopback())
 }
 
 #[cfg(test)]

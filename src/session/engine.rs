@@ -108,7 +108,7 @@ impl Engine {
         self.ask_clock(Now::read)
     }
 
-    /// A flight asks for the time also while it is being dropped, where a panic would be the end of the program.
+    /// A clock may be the program's own, and panic where that would be the end of a flight.
     fn ask_clock<T>(&self, ask: impl Fn(&dyn Clock) -> T) -> T {
         catch_unwind(AssertUnwindSafe(|| ask(&*self.clock))).unwrap_or_else(|panic| {
             platform::drop_quietly(panic);
@@ -160,9 +160,8 @@ impl Engine {
 
     /// A flight was dropped with its runtime.
     pub(crate) fn died(&self, flight: FlightId) -> (Leg, Told) {
-        let now = self.now();
         let mut guarded = self.guard();
-        let step = guarded.core.died(now, chance(), flight);
+        let step = guarded.core.died(chance(), flight);
         self.carry_out(guarded, flight, step)
     }
 

@@ -314,7 +314,7 @@ impl World {
     fn gives_up(&mut self, index: usize) {
         self.left.faults -= 1;
         if let (Driver::SlotFreedWhenFrozen, At::Waits { flight, .. }) = (self.scene.driver, self.requests[index].at) {
-            let step = self.core.died(self.now(), Self::chance(200), flight);
+            let step = self.core.died(Self::chance(200), flight);
             self.follow(flight, step);
         }
         self.ends(index, Ended::TimedOut);
@@ -535,7 +535,7 @@ impl World {
             let spent = Pair::of(tokens);
             self.grants[usize::from(spent.login)].allowed[usize::from(spent.number)] += 1;
         }
-        let step = self.core.died(self.now(), Self::chance(200), air.id);
+        let step = self.core.died(Self::chance(200), air.id);
         let leg = self.follow(air.id, step);
         self.kept |= air.began && matches!(leg, Leg::Unlock { keep: true });
     }

@@ -1,6 +1,5 @@
 //! How a flight ends: it has arrived, gives the lock back, leaves its place, and wakes those who waited. In this order.
 
-use crate::clock::Now;
 use crate::error::{AuthError, Kind};
 use crate::event::Event;
 use crate::policy::rest;
@@ -16,11 +15,11 @@ impl Core {
     pub(super) fn arrive(&self, flight: &mut Flight, outcome: Outcome) -> Step {
         let outcome = flight.outcome.insert(outcome);
         let woken = mutant!(WakeBeforeClear).then(|| outcome.clone());
-        Step { wake: woken, ..self.unlock(flight) }
+        Step { wake: woken, ..self.unlock() }
     }
 
     /// The lock stays ours while what memory holds is not stored, so that nobody spends the refresh token in the store.
-    pub(super) fn unlock(&self, _arrived: &Flight) -> Step {
+    pub(super) fn unlock(&self) -> Step {
         Step::to(Leg::Unlock { keep: self.unsaved.is_some() })
     }
 
@@ -46,7 +45,7 @@ impl Core {
 
     /// A flight was dropped together with its runtime. What it had brought is not lost; everyone who waits is told, and
     /// the next to need a flight begins one.
-    pub(crate) fn died(&mut self, _now: Now, chance: Chance, id: FlightId) -> Step {
+    pub(crate) fn died(&mut self, chance: Chance, id: FlightId) -> Step {
         self.ghosts.retain(|ghost| ghost.id != id);
         let mut step = Step::to(Leg::Unlock { keep: false });
         let Some(flight) = self.flight.take_if(|flight| flight.id == id) else { return step };

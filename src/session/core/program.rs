@@ -47,7 +47,7 @@ impl Core {
                 Err(error) => self.not_refreshed(now, chance, &mut flight, error),
             },
             Heard::Swapped(heard) => self.swapped(now, chance, &mut flight, heard),
-            Heard::Revoked => self.unlock(&flight),
+            Heard::Revoked => self.unlock(),
             Heard::Unlocked => return self.land(chance, flight),
         };
         self.flight = Some(flight);
