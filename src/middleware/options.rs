@@ -47,7 +47,8 @@ pub trait RequestBuilderExt: Sized + sealed::Sealed {
     fn refresh_first(self) -> Self;
 
     /// Never sent a second time by us: a 401 still leads to new tokens, and is returned, marked
-    /// [`NotRetryable`](crate::NotRetryable).
+    /// [`NotRetryable`](crate::NotRetryable). So that it does not meet a rotation, it waits for a refresh that is under way,
+    /// and for one of tokens that expire soon.
     #[must_use]
     fn send_once(self) -> Self;
 
