@@ -22,6 +22,9 @@ use crate::tokens::Tokens;
 /// [`AuthRefresh`](crate::AuthRefresh) was made from one. Making one needs no runtime and starts nothing; the store is read
 /// when somebody first needs tokens.
 ///
+/// Waiting takes a tokio runtime and its timer. Without a runtime, what would have to wait is an error at once; a runtime that
+/// was built without `enable_time` panics, as it does on any timer.
+///
 /// ```
 /// use reqwest_auth_refresh::{RefreshError, RefreshRequest, Session, State, Tokens};
 ///
