@@ -123,7 +123,15 @@ impl AuthRefresh {
                 return Ok(response);
             }
         };
+        let status = response.status();
         platform::drain(response, DRAIN.0, DRAIN.1).await;
+        let engine = self.session.engine();
+        let login = credential.version.login;
+        if !engine.is_current(login) {
+            // A logout came meanwhile, or another login: this says which.
+            let ended = lend(engine, Need::Newer(refused.version), Some(login), Duration::ZERO).await;
+            drop(ended.map_err(|error| error.with_status(status))?);
+        }
         write(&mut request, credential);
         let mut flag = Flag::raise(extensions);
         let mut response = next.run(request, flag.extensions()).await?;

@@ -284,8 +284,9 @@ impl Engine {
         self.guard().core.purpose(flight)
     }
 
-    pub(crate) fn version(&self) -> Option<Version> {
-        self.guard().core.held().map(|held| held.version)
+    /// Whether this is the login whose tokens are lent.
+    pub(crate) fn is_current(&self, login: LoginId) -> bool {
+        self.guard().core.held().is_some_and(|held| held.version.login == login)
     }
 
     /// The state now, and everything that is told after it.

@@ -87,8 +87,7 @@ impl Session {
         exchange::launch(&self.0, change.save);
         self.0.deliver();
         saved(&self.0, change.saved).await?;
-        let ours = change.version.map(|version| version.login);
-        if self.0.version().map(|version| version.login) == ours {
+        if change.version.is_some_and(|version| self.0.is_current(version.login)) {
             return Ok(());
         }
         Err(AuthError::new(Kind::LoggedOut, self.id(), "another login or a logout came before this login was saved"))

@@ -75,8 +75,12 @@ async fn ask(engine: &Arc<Engine>, mut need: Need, mut begun: Option<LoginId>) -
             // Tokens from the store may have expired, or be due: whoever waited for them asks again, under their login.
             Some(Outcome::Lent(lent)) if unread => begun = Some(lent.version.login),
             Some(Outcome::Lent(lent)) if begun.is_none_or(|begun| begun == lent.version.login) => {
-                let credential = Arc::new(Credential::new(lent.version, &lent.tokens));
-                return Ok(Some(Loan { credential, tokens: lent.tokens, early: None }));
+                if engine.is_current(lent.version.login) {
+                    let credential = Arc::new(Credential::new(lent.version, &lent.tokens));
+                    return Ok(Some(Loan { credential, tokens: lent.tokens, early: None }));
+                }
+                // A logout was quicker than this one's turn.
+                begun = Some(lent.version.login);
             }
             Some(Outcome::Failed(error)) if error.is_logged_out() => return Err(error),
             // Somebody may have waited with tokens that are still good, for want of a body that can be sent again: not twice.
