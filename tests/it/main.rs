@@ -9,7 +9,9 @@
 
 mod architecture;
 mod cancellation;
+mod early_refresh;
 mod exit;
+mod fence;
 mod freshness;
 mod gated_world;
 mod gates;
@@ -20,6 +22,7 @@ mod hostile;
 mod liveness;
 mod logout;
 mod naive;
+mod no_runtime;
 mod origins;
 mod outage;
 mod panics;
@@ -28,6 +31,7 @@ mod raw_server;
 mod records;
 #[cfg(feature = "refresh-grant")]
 mod redaction;
+mod refresh_first;
 #[cfg(feature = "refresh-grant")]
 mod refresh_grant;
 mod retry;
@@ -35,10 +39,6 @@ mod rotation;
 mod saving;
 mod store_reading;
 mod storms;
-mod review_early;
-mod review_fence;
-mod review_no_runtime;
-mod review_refresh_first;
 #[path = "../support/mod.rs"]
 mod support;
 mod test_issuer;
