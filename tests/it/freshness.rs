@@ -1,7 +1,7 @@
 //! Tokens are replaced before they expire, at leisure and out of everybody's way; expired ones are never sent; and whatever
 //! a clock says, a token that was just issued is used.
 
-use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
@@ -11,7 +11,7 @@ use hyper::body::Bytes;
 use reqwest::{Body, Response};
 use reqwest_auth_refresh::{
     AuthError, AuthRefresh, Clock, Event, MemoryStore, Origins, RefreshError, RefreshRequest, RequestBuilderExt,
-    Session, SessionBuilder, State, Tokens,
+    Session, SessionBuilder, State,
 };
 use reqwest_middleware::{ClientBuilder, ClientWithMiddleware, RequestBuilder};
 use secrecy::{ExposeSecret, SecretString};
@@ -105,7 +105,13 @@ fn streaming() -> Body {
 #[tokio::test(start_paused = true)]
 async fn fresh_tokens_are_sent_due_ones_too_and_expired_ones_never() {
     // seconds before expiry, calls, the token that was sent
-    let table = [(61, 0, "access-0"), (29, 1, "access-0"), (6, 1, "access-0"), (5, 1, "access-1"), (0, 1, "access-1")];
+    let table = [
+        (61, 0, "access.a.0.0"),
+        (29, 1, "access.a.0.0"),
+        (6, 1, "access.a.0.0"),
+        (5, 1, "access.a.0.1"),
+        (0, 1, "access.a.0.1"),
+    ];
     for (left, calls, sent) in table {
         let world = World::new().await;
         until_left(left).await;
@@ -121,7 +127,7 @@ async fn when_expired_everybody_waits_and_nobody_is_sent_with_the_old_tokens() {
     let begun = Instant::now();
     world.crowd(1_000).await;
     assert_eq!(begun.elapsed().as_millis(), 120);
-    assert_eq!((world.issuer.calls(), world.seen()), (1, vec!["access-1".to_owned(); 1_000]));
+    assert_eq!((world.issuer.calls(), world.seen()), (1, vec!["access.a.0.1".to_owned(); 1_000]));
 }
 
 /// The same program, begun again so many seconds before the stored tokens expire.
@@ -139,11 +145,11 @@ async fn tokens_that_were_stored_are_judged_like_any_others() {
     let (any, once): (Ask, Ask) = (|request| request, RequestBuilderExt::send_once);
     // seconds before expiry, the first request, how long it takes, calls, the token that was sent
     let table = [
-        (100, any, 20, 0, "access-0"),
-        (20, any, 100, 1, "access-0"),
-        (20, once, 120, 1, "access-1"),
-        (0, any, 120, 1, "access-1"),
-        (0, once, 120, 1, "access-1"),
+        (100, any, 20, 0, "access.a.0.0"),
+        (20, any, 100, 1, "access.a.0.0"),
+        (20, once, 120, 1, "access.a.0.1"),
+        (0, any, 120, 1, "access.a.0.1"),
+        (0, once, 120, 1, "access.a.0.1"),
     ];
     for (left, ask, expected, calls, sent) in table {
         let world = reopened(left).await;
@@ -153,7 +159,7 @@ async fn tokens_that_were_stored_are_judged_like_any_others() {
     let world = reopened(0).await;
     world.crowd(1_000).await;
     assert_eq!(world.issuer.calls(), 1);
-    assert!(world.seen().iter().all(|token| token == "access-1"));
+    assert!(world.seen().iter().all(|token| token == "access.a.0.1"));
 }
 
 #[tokio::test(start_paused = true)]
@@ -166,7 +172,7 @@ async fn what_another_process_saved_long_ago_is_not_sent_either() {
     sleep(HOUR).await;
     world.crowd(100).await;
     assert_eq!((world.issuer.calls(), world.generation()), (2, 2), "adopted, and refreshed again");
-    assert!(world.seen().iter().all(|token| token == "access-2"));
+    assert!(world.seen().iter().all(|token| token == "access.a.0.2"));
 }
 
 #[tokio::test(start_paused = true)]
@@ -192,10 +198,10 @@ async fn when_due_one_request_begins_the_refresh_and_nobody_else_waits() {
     assert_eq!(begun.elapsed(), LATENCY, "with good tokens nobody waits for the flight");
     assert!(!starter.is_finished());
     assert_eq!(starter.await.unwrap(), 1_000, "but the one that began it, until the new tokens are saved");
-    assert_eq!((world.issuer.calls(), world.seen()), (1, vec!["access-0".to_owned(); 1_001]));
+    assert_eq!((world.issuer.calls(), world.seen()), (1, vec!["access.a.0.0".to_owned(); 1_001]));
 
     world.crowd(100).await;
-    assert_eq!((world.issuer.calls(), world.seen()), (1, vec!["access-1".to_owned(); 100]));
+    assert_eq!((world.issuer.calls(), world.seen()), (1, vec!["access.a.0.1".to_owned(); 100]));
 }
 
 #[tokio::test(start_paused = true)]
@@ -222,12 +228,12 @@ async fn the_one_that_begins_an_early_refresh_waits_for_it_within_bounds() {
         }
         let took = takes(request).await;
         assert!((expected..=expected + 1).contains(&took), "{took} ms, expected {expected}");
-        assert_eq!(world.seen(), ["access-0"]);
+        assert_eq!(world.seen(), ["access.a.0.0"]);
 
         // The refresh goes on without it.
         world.session.flush().await.unwrap();
         world.crowd(1).await;
-        assert_eq!((world.issuer.calls(), world.seen()), (1, vec!["access-1".to_owned()]));
+        assert_eq!((world.issuer.calls(), world.seen()), (1, vec!["access.a.0.1".to_owned()]));
     }
 }
 
@@ -245,7 +251,7 @@ async fn an_early_refresh_that_fails_is_seen_by_nobody() {
         assert_eq!(world.issuer.calls(), failure, "nobody asks again while the session rests");
         sleep(SECOND).await;
     }
-    assert!(world.seen().iter().all(|token| token == "access-0"));
+    assert!(world.seen().iter().all(|token| token == "access.a.0.0"));
     let said = told(&mut events);
     assert!(matches!(said[..], [Event::Now(_), Event::RefreshFailed(_), Event::RefreshFailed(_)]), "{said:?}");
 
@@ -278,7 +284,7 @@ async fn what_cannot_be_sent_twice_waits_rather_than_meet_a_rotation() {
         let due = World::new().await;
         until_left(20).await;
         assert_eq!(once(&due).await, 120, "due: it refreshes first");
-        assert_eq!((due.issuer.calls(), due.seen()), (1, vec!["access-1".to_owned()]));
+        assert_eq!((due.issuer.calls(), due.seen()), (1, vec!["access.a.0.1".to_owned()]));
 
         let begun_by_another = World::new().await;
         until_left(20).await;
@@ -288,7 +294,7 @@ async fn what_cannot_be_sent_twice_waits_rather_than_meet_a_rotation() {
         assert_eq!(other.await.unwrap(), 100);
         assert_eq!(
             (begun_by_another.issuer.calls(), begun_by_another.seen().as_slice()),
-            (1, &["access-0", "access-1"].map(String::from)[..])
+            (1, &["access.a.0.0", "access.a.0.1"].map(String::from)[..])
         );
 
         let forced = World::new().await;
@@ -297,14 +303,14 @@ async fn what_cannot_be_sent_twice_waits_rather_than_meet_a_rotation() {
         sleep(Duration::from_millis(50)).await;
         assert_eq!(once(&forced).await, 70, "under way, although the tokens are fresh: it waits");
         refresh.await.unwrap().unwrap();
-        assert_eq!((forced.issuer.calls(), forced.seen()), (1, vec!["access-1".to_owned()]));
+        assert_eq!((forced.issuer.calls(), forced.seen()), (1, vec!["access.a.0.1".to_owned()]));
 
         let failing = World::new().await;
         until_left(20).await;
         failing.issuer.fail(down());
         assert_eq!(once(&failing).await, 120, "no new tokens: the current ones are good");
         assert_eq!(once(&failing).await, 20, "and while the session rests nobody waits");
-        assert_eq!((failing.issuer.calls(), failing.seen()), (1, vec!["access-0".to_owned(); 2]));
+        assert_eq!((failing.issuer.calls(), failing.seen()), (1, vec!["access.a.0.0".to_owned(); 2]));
     }
 
     // A body that can be made anew waits for nobody.
@@ -319,7 +325,7 @@ async fn what_cannot_be_sent_twice_waits_rather_than_meet_a_rotation() {
 
 #[tokio::test(start_paused = true)]
 async fn without_a_known_expiry_tokens_are_used_until_they_are_refused() {
-    let world = World::of(Issuer::new().with_life(Duration::ZERO), |builder| builder).await;
+    let world = World::of(Issuer::new().without_expiry(), |builder| builder).await;
     for _ in 0..10 {
         world.crowd(10).await;
         sleep(100 * 24 * HOUR).await;
@@ -436,7 +442,7 @@ async fn a_token_just_issued_is_used_once_whatever_the_clock_says() {
     let world = with_clock(&clock).await;
     for nth in 1..=20 {
         world.crowd(1).await;
-        assert_eq!((world.issuer.calls(), world.seen()), (nth, vec![format!("access-{nth}")]));
+        assert_eq!((world.issuer.calls(), world.seen()), (nth, vec![format!("access.a.0.{nth}")]));
     }
 
     // And when it jumps during the refresh, everyone who waited for it goes out.
@@ -449,41 +455,35 @@ async fn a_token_just_issued_is_used_once_whatever_the_clock_says() {
         late.set(10 * YEAR);
     });
     world.crowd(100).await;
-    assert_eq!((world.issuer.calls(), world.seen()), (1, vec!["access-1".to_owned(); 100]));
+    assert_eq!((world.issuer.calls(), world.seen()), (1, vec!["access.a.0.1".to_owned(); 100]));
 }
 
 #[tokio::test(start_paused = true)]
 async fn tokens_that_expired_before_they_came_are_used_until_they_are_refused() {
     // The issuer's clock and ours disagree by a day.
-    let calls = Arc::new(AtomicUsize::new(0));
-    let count = Arc::clone(&calls);
-    let yesterday = || SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000) - 24 * HOUR;
-    let tokens = move |name: String| Tokens::new(name).unwrap().with_expires_at(yesterday());
-    let issue = tokens;
-    let session = Session::builder(move |_: RefreshRequest| {
-        let nth = count.fetch_add(1, Ordering::Relaxed) + 1;
-        async move { Ok(issue(format!("access-{nth}"))) }
+    let yesterday = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000) - 24 * HOUR;
+    let issuer = Issuer::new();
+    let asked = issuer.clone();
+    let session = Session::builder(move |request: RefreshRequest| {
+        let tokens = asked.rotate(&request).map(|tokens| tokens.with_expires_at(yesterday));
+        async move { tokens }
     });
     let session = session.clock(VirtualClock::start()).build();
-    session.login(tokens("access-0".into())).await.unwrap();
-    let world = World {
-        auth: AuthRefresh::new(&session, Origins::new(API).unwrap()),
-        session,
-        issuer: Issuer::new(),
-        seen: Arc::default(),
-    };
+    session.login(issuer.tokens().with_expires_at(yesterday)).await.unwrap();
+    let auth = AuthRefresh::new(&session, Origins::new(API).unwrap());
+    let world = World { auth, session, issuer, seen: Arc::default() };
     world.crowd(1_000).await;
-    assert_eq!(calls.load(Ordering::Relaxed), 0);
+    assert_eq!(world.issuer.calls(), 0);
     world.session.refresh().await.unwrap();
-    assert_eq!(calls.load(Ordering::Relaxed), 1);
+    assert_eq!(world.issuer.calls(), 1);
     let token = world.session.access_token().await.unwrap();
-    assert_eq!((token.expose_secret(), calls.load(Ordering::Relaxed)), ("access-1", 1));
+    assert_eq!((token.expose_secret(), world.issuer.calls()), ("access.a.0.1", 1));
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_invalidated_token_is_sent_by_nobody_and_replaced_once() {
     let world = World::new().await;
-    let token = |nth: u32| SecretString::from(format!("access-{nth}"));
+    let token = |nth: u32| SecretString::from(format!("access.a.0.{nth}"));
     assert!(!world.session.invalidate(&token(7)), "not the current one");
     world.crowd(100).await;
     assert_eq!((world.issuer.calls(), world.seen().len()), (0, 100));
@@ -492,7 +492,7 @@ async fn an_invalidated_token_is_sent_by_nobody_and_replaced_once() {
     assert!(world.session.invalidate(&token(0)), "it still is the current one");
     assert_eq!(world.issuer.calls(), 0, "nothing happens until somebody needs it");
     world.crowd(1_000).await;
-    assert_eq!((world.issuer.calls(), world.seen()), (1, vec!["access-1".to_owned(); 1_000]));
+    assert_eq!((world.issuer.calls(), world.seen()), (1, vec!["access.a.0.1".to_owned(); 1_000]));
     assert!(!world.session.invalidate(&token(0)), "no longer");
     world.crowd(100).await;
     assert_eq!(world.issuer.calls(), 1);
@@ -500,7 +500,7 @@ async fn an_invalidated_token_is_sent_by_nobody_and_replaced_once() {
     // The same for tokens that leave the program by another way.
     let current = world.session.access_token().await.unwrap();
     assert!(world.session.invalidate(&current));
-    assert_eq!(world.session.access_token().await.unwrap().expose_secret(), "access-2");
+    assert_eq!(world.session.access_token().await.unwrap().expose_secret(), "access.a.0.2");
     assert_eq!(world.issuer.calls(), 2);
 }
 
@@ -510,10 +510,10 @@ async fn doubt_during_an_early_refresh_holds_everybody_back() {
     until_left(20).await;
     let starter = tokio::spawn(takes(world.client().get(API)));
     sleep(Duration::from_millis(1)).await;
-    world.session.invalidate(&SecretString::from("access-0"));
+    world.session.invalidate(&SecretString::from("access.a.0.0"));
     world.crowd(100).await;
     assert_eq!(starter.await.unwrap(), 1_000);
     let seen = world.seen();
-    assert_eq!((seen[0].as_str(), &seen[1..]), ("access-0", &vec!["access-1".to_owned(); 100][..]));
+    assert_eq!((seen[0].as_str(), &seen[1..]), ("access.a.0.0", &vec!["access.a.0.1".to_owned(); 100][..]));
     assert_eq!(world.issuer.calls(), 1);
 }

@@ -18,7 +18,7 @@ use secrecy::ExposeSecret;
 use tokio::sync::{OwnedMutexGuard, watch};
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::rotation::{Issuer, user_of};
+use crate::virtual_issuer::{Issuer, user_of};
 use crate::virtual_world::{API, VirtualClock, bearer, response};
 
 /// What a call meets.
@@ -245,11 +245,17 @@ impl std::ops::Deref for Grant {
     }
 }
 
+impl Grant {
+    fn of(issuer: &Issuer) -> Self {
+        Self(Arc::new(Asked { issuer: issuer.clone(), ..Asked::default() }))
+    }
+}
+
 #[async_trait]
 impl Refresher for Grant {
     async fn refresh(&self, request: RefreshRequest) -> Result<Tokens, RefreshError> {
         self.ask.pass().await.map_err(RefreshError::unavailable)?;
-        let tokens = self.issuer.rotate(&request)?.with_expires_in(Duration::from_secs(3600));
+        let tokens = self.issuer.rotate(&request)?;
         self.answer.pass().await.map_err(RefreshError::unavailable)?;
         Ok(tokens)
     }
@@ -319,7 +325,7 @@ impl Middleware for Api {
         };
         let bound = request.timeout().copied().unwrap_or(CLIENT_TIMEOUT);
         let passed = timeout(bound, self.send.pass()).await.unwrap_or(Err(Shut));
-        let good = token.is_some_and(|token| self.issuer.takes(&token));
+        let good = self.issuer.accepts(token.as_deref());
         let status = if good { StatusCode::OK } else { StatusCode::UNAUTHORIZED };
         let sent = &mut self.log.lock().unwrap()[number];
         sent.ended = Some(Instant::now());
@@ -368,18 +374,19 @@ impl World {
 
     /// A world in which nobody has ever logged in.
     pub(crate) fn empty(set: impl FnOnce(SessionBuilder) -> SessionBuilder) -> Self {
-        let grant = Grant::default();
+        let issuer = Issuer::new().with_one_access_token();
+        let grant = Grant::of(&issuer);
         let store = GatedStore::default();
         let session = Session::builder(grant.clone()).store(store.clone()).clock(VirtualClock::start());
         let session = set(session).build();
-        let (issuer, api) = (grant.issuer.clone(), Api::of(&grant.issuer));
+        let api = Api::of(&issuer);
         let client = client(&session, &api);
         Self { issuer, grant, store, api, session, client }
     }
 
     /// Tokens of a new login of this user.
     pub(crate) fn tokens(&self, user: &'static str, worth: Worth) -> Tokens {
-        let tokens = self.issuer.grant(user);
+        let tokens = self.issuer.login(user);
         let start = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
         let expiring = |tokens: Tokens, seconds: u64| {
             let expires = start + Duration::from_secs(seconds);
@@ -388,11 +395,11 @@ impl World {
         match worth {
             Worth::Good => expiring(tokens, 3600),
             Worth::Refused => {
-                self.issuer.end_access(&tokens);
-                tokens
+                self.issuer.end_access_tokens_of(user);
+                tokens.with_expires_in(Duration::ZERO)
             }
             Worth::Expired => {
-                self.issuer.end_access(&tokens);
+                self.issuer.end_access_tokens_of(user);
                 expiring(tokens, 0)
             }
             Worth::Due => expiring(tokens, 20),

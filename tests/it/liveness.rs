@@ -14,7 +14,7 @@ use tokio::task::yield_now;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::gated_world::{Api, Door, World, Worth, auth_error, client, get, status};
-use crate::rotation::Issuer;
+use crate::virtual_issuer::Issuer;
 use crate::virtual_world::VirtualClock;
 
 fn runtime() -> Runtime {
@@ -346,7 +346,7 @@ async fn whimsical(whim: Whim) -> (Session, ClientWithMiddleware, Arc<AtomicUsiz
     };
     let session = Session::builder(refresher).clock(VirtualClock::start()).build();
     let issuer = Issuer::default();
-    let _logins = (issuer.grant("a"), issuer.grant("b"));
+    let _logins = (issuer.login("a"), issuer.login("b"));
     let client = client(&session, &Api::of(&issuer));
     own.set((session.clone(), client.clone())).unwrap();
     let long_ago = SystemTime::UNIX_EPOCH;

@@ -10,8 +10,8 @@ use tokio::time::{Instant, sleep};
 
 use crate::gated_world::{Gate, World, Worth, client_with, get, status};
 use crate::naive::Unfenced;
-use crate::rotation::user_of;
 use crate::torture::{Chance, rounds};
+use crate::virtual_issuer::user_of;
 
 /// How long each leg takes, in virtual milliseconds.
 const LOAD: u64 = 20;

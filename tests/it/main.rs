@@ -35,7 +35,6 @@ mod refresh_first;
 #[cfg(feature = "refresh-grant")]
 mod refresh_grant;
 mod retry;
-mod rotation;
 mod saving;
 mod store_reading;
 mod storms;

@@ -194,7 +194,8 @@ async fn a_rejection_elsewhere_on_the_same_store_is_learned_without_a_call() {
 
 #[tokio::test(start_paused = true)]
 async fn a_rejection_is_not_believed_while_the_store_holds_something_newer() {
-    let (issuer, store) = (Issuer::new(), MemoryStore::default());
+    // With a strict one the second use would end the login, and what the other one saved with it.
+    let (issuer, store) = (Issuer::new().forgiving(), MemoryStore::default());
     let other = builder(&issuer).store(store.clone()).build();
     other.login(issuer.tokens()).await.unwrap();
 
@@ -483,7 +484,7 @@ async fn login_and_logout_pass_while_the_session_rests() {
         let session = builder(&issuer).build();
         session.login(issuer.tokens()).await.unwrap();
         let (api, sent) = Canned::new(|bearer: Option<String>| async move {
-            if bearer.as_deref() == Some("access-0") { StatusCode::UNAUTHORIZED } else { StatusCode::OK }
+            if bearer.as_deref() == Some("access.a.0.0") { StatusCode::UNAUTHORIZED } else { StatusCode::OK }
         });
         let client = client(&session, api);
         let begun = Instant::now();

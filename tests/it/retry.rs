@@ -323,8 +323,8 @@ async fn the_second_sending_equals_the_first() {
 
         let [mut first, mut second] = <[Sent; 2]>::try_from(world.sent()).unwrap();
         let signed: Vec<_> = second.headers.get_all(AUTHORIZATION).iter().cloned().collect();
-        assert_eq!(signed, ["Bearer access-1"], "one header, with the new token");
-        assert_eq!(first.headers.remove(AUTHORIZATION).unwrap(), "Bearer access-0");
+        assert_eq!(signed, ["Bearer access.a.0.1"], "one header, with the new token");
+        assert_eq!(first.headers.remove(AUTHORIZATION).unwrap(), "Bearer access.a.0.0");
         second.headers.remove(AUTHORIZATION);
         assert_eq!((first.flagged, second.flagged), (false, true));
         assert_eq!(second.body, b"some bytes");
@@ -403,7 +403,7 @@ async fn refresh_first_comes_first() {
     let response = world.client().get(API).refresh_first().send().await.unwrap();
     assert!(response.status().is_success() && !is_retried(&response));
     assert_eq!(world.counts(), (1, 1));
-    assert_eq!(bearers(&world), ["access-1"], "the old tokens went nowhere");
+    assert_eq!(bearers(&world), ["access.a.0.1"], "the old tokens went nowhere");
 }
 
 fn bearers(world: &World) -> Vec<String> {

@@ -11,7 +11,7 @@ use secrecy::ExposeSecret;
 use tokio::time::{Instant, sleep};
 
 use crate::gated_world::{FIRST, Gate, World, Worth, auth_error, status};
-use crate::rotation::user_of;
+use crate::virtual_issuer::user_of;
 
 /// A login that nobody here has seen.
 const FOREIGN: Version = Version::new(LoginId::from_bits(99), 4);

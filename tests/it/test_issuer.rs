@@ -111,6 +111,14 @@ fn rotation_can_be_lenient() {
     let counts = grants.counts();
     assert_eq!((counts.accepted, counts.repeated, counts.reuse, counts.live_grants), (2, 1, 1, 0));
 
+    grants.set_rotation(Rotation::Forgiving);
+    let first = grants.login("dave", at(0));
+    let second = grants.redeem(refresh_token(&first), at(1)).unwrap();
+    assert_eq!(grants.redeem(refresh_token(&first), at(1)), Err(Refused::Reused));
+    assert_eq!(grants.check(&second.access_token, at(1)), Ok(second.holder.clone()));
+    assert_eq!(grants.redeem(refresh_token(&second), at(2)).unwrap().holder.generation, 3);
+    assert_eq!((grants.counts().reuse, grants.counts().live_grants), (2, 1));
+
     grants.set_rotation(Rotation::Kept);
     let first = grants.login("bob", at(0));
     let second = grants.redeem(refresh_token(&first), at(1)).unwrap();
@@ -131,13 +139,28 @@ fn the_rules_can_be_changed() {
     let first = grants.login("alice", at(0));
     let second = grants.redeem(refresh_token(&first), at(1)).unwrap();
     assert_eq!(grants.check(&first.access_token, at(1)), Err(Denied::Revoked(first.holder)));
-    assert_eq!(grants.check(&second.access_token, at(1)), Ok(second.holder));
+    assert_eq!(grants.check(&second.access_token, at(1)), Ok(second.holder.clone()));
+
+    grants.set_repeats_access_token(true);
+    let third = grants.redeem(refresh_token(&second), at(2)).unwrap();
+    assert_eq!((&third.access_token, third.holder.generation), (&second.access_token, 3));
+    assert_ne!(third.refresh_token, second.refresh_token);
+    assert!(grants.check(&third.access_token, at(2)).is_ok());
 
     assert_eq!(grants.login("alice", at(0)).to_json()["expires_in"], 60);
     grants.set_access_life(Duration::from_millis(1500));
     assert_eq!(grants.login("alice", at(0)).to_json()["expires_in"], 1.5);
     grants.set_tells_expiry(false);
     assert_eq!(grants.login("alice", at(0)).to_json().get("expires_in"), None);
+
+    assert_ne!(
+        Grants::new(LIFE).login("alice", at(0)).access_token,
+        Grants::new(LIFE).login("alice", at(0)).access_token
+    );
+    grants.set_names(|kind, holder| format!("{kind} {} of {}", holder.generation, holder.user));
+    let named = grants.login("bob", at(0));
+    assert_eq!((&*named.access_token, refresh_token(&named)), ("access 1 of bob", "refresh 1 of bob"));
+    assert_eq!(grants.check("access 1 of bob", at(0)), Ok(named.holder));
 }
 
 #[test]
@@ -150,9 +173,12 @@ fn revoking_ends_what_it_names() {
     assert_eq!(grants.check(&alice.access_token, at(0)), Err(Denied::Revoked(alice.holder.clone())));
     let fresh = grants.redeem(refresh_token(&alice), at(0)).unwrap();
     assert_eq!(grants.check(&fresh.access_token, at(0)), Ok(fresh.holder.clone()));
+    assert!(!grants.is_newest(refresh_token(&alice)) && grants.is_newest(refresh_token(&fresh)));
+    assert!(!grants.revoke_token(refresh_token(&alice)), "it is spent");
 
+    assert!(grants.is_newest(refresh_token(&again)) && !grants.is_newest("nobody's"));
     assert!(grants.revoke_token(refresh_token(&again)));
-    assert!(!grants.revoke_token(&again.access_token));
+    assert!(!grants.revoke_token(&again.access_token) && !grants.is_newest(refresh_token(&again)));
     assert_eq!(grants.revoke_grants("alice"), 1);
     assert_eq!(grants.check(&fresh.access_token, at(0)), Err(Denied::Revoked(fresh.holder.clone())));
     assert_eq!(grants.redeem(refresh_token(&fresh), at(0)), Err(Refused::Ended));

@@ -20,6 +20,8 @@ pub struct Grants(Arc<Mutex<Ledger>>);
 pub enum Rotation {
     /// It works once; a second use ends the grant. The default.
     Strict,
+    /// It works once; a second use is refused, and the grant goes on.
+    Forgiving,
     /// It works once, but a second use within this time of the first yields the same tokens again.
     Grace(Duration),
     /// It stays good and is left out of answers.
@@ -74,7 +76,7 @@ pub enum Refused {
     Unknown,
     /// Its grant was ended.
     Ended,
-    /// It was spent before. Its grant has ended now, if it had not before.
+    /// It was spent before. Its grant has ended now, if it had not before, unless the rotation is forgiving.
     Reused,
 }
 
@@ -117,7 +119,12 @@ struct Rules {
     tells_expiry: bool,
     rotation: Rotation,
     one_access_token: bool,
+    repeats_access_token: bool,
+    names: Option<Names>,
 }
+
+/// The text of a token, from its kind, `access` or `refresh`, and its holder.
+pub type Names = fn(&str, &Holder) -> String;
 
 struct Grant {
     live: bool,
@@ -143,6 +150,8 @@ impl Grants {
             tells_expiry: true,
             rotation: Rotation::Strict,
             one_access_token: false,
+            repeats_access_token: false,
+            names: None,
         };
         Self(Arc::new(Mutex::new(Ledger {
             rules,
@@ -180,6 +189,18 @@ impl Grants {
         self.ledger().rules.one_access_token = one;
     }
 
+    /// Whether a refresh yields the old access token as if it were new, as some issuers wrongly do. By default it does
+    /// not.
+    pub fn set_repeats_access_token(&self, repeats: bool) {
+        self.ledger().rules.repeats_access_token = repeats;
+    }
+
+    /// How the tokens issued from now on read; no two may read alike. By default they hold a nonce, so that none of them
+    /// is a token of another issuer.
+    pub fn set_names(&self, names: Names) {
+        self.ledger().rules.names = Some(names);
+    }
+
     /// A new grant for `user`. Earlier ones stay as they are.
     pub fn login(&self, user: &str, now: SystemTime) -> Issued {
         self.ledger().login(user, now)
@@ -210,6 +231,13 @@ impl Grants {
         if now >= access.expires_at + ledger.rules.leeway { Err(Denied::Expired(holder)) } else { Ok(holder) }
     }
 
+    /// Whether this is the newest refresh token of a grant that is alive.
+    pub fn is_newest(&self, refresh_token: &str) -> bool {
+        let ledger = self.ledger();
+        let grant = ledger.refresh.get(refresh_token).map(|number| &ledger.grants[number - 1]);
+        grant.is_some_and(|grant| grant.live && grant.refresh_token == refresh_token)
+    }
+
     /// Ends every grant of `user`, access tokens included. Returns how many there were.
     pub fn revoke_grants(&self, user: &str) -> usize {
         let mut ledger = self.ledger();
@@ -227,11 +255,13 @@ impl Grants {
             .for_each(|access| access.revoked = true);
     }
 
-    /// Ends the grant that this access or refresh token belongs to (RFC 7009). Returns whether there was one alive.
+    /// Ends the grant that this access or refresh token belongs to (RFC 7009). Returns whether there was one alive. A
+    /// spent refresh token ends nothing: whoever wants the end must bring the newest.
     pub fn revoke_token(&self, token: &str) -> bool {
         let mut ledger = self.ledger();
         let by_access = ledger.access.get(token).map(|access| access.holder.grant);
-        let Some(number) = by_access.or_else(|| ledger.refresh.get(token).copied()) else { return false };
+        let by_refresh = || ledger.refresh.get(token).copied().filter(|n| ledger.grants[n - 1].refresh_token == token);
+        let Some(number) = by_access.or_else(by_refresh) else { return false };
         std::mem::replace(&mut ledger.grants[number - 1].live, false)
     }
 
@@ -267,7 +297,7 @@ impl Ledger {
             return Err(Refused::Ended);
         }
         match self.rules.rotation {
-            Rotation::Strict | Rotation::Grace(_) => self.rotate(number, now),
+            Rotation::Strict | Rotation::Forgiving | Rotation::Grace(_) => self.rotate(number, now),
             Rotation::Kept => self.renew_access(number, now),
             Rotation::Cached => return Ok(self.issued_again(number, now)),
         }
@@ -283,7 +313,7 @@ impl Ledger {
             self.counts.repeated += 1;
             return Ok(self.issued_again(number, now));
         }
-        grant.live = false;
+        grant.live &= self.rules.rotation == Rotation::Forgiving;
         Err(Refused::Reused)
     }
 
@@ -299,6 +329,9 @@ impl Ledger {
     fn renew_access(&mut self, number: usize, now: SystemTime) {
         let grant = &mut self.grants[number - 1];
         grant.holder.generation += 1;
+        if self.rules.repeats_access_token {
+            return;
+        }
         let holder = grant.holder.clone();
         let fresh = self.new_access_token(&holder, now);
         let old = std::mem::replace(&mut self.grants[number - 1].access_token, fresh);
@@ -322,6 +355,9 @@ impl Ledger {
 
     /// Readable in a failed test, and no token of another issuer.
     fn text(&self, kind: &str, holder: &Holder) -> String {
+        if let Some(names) = self.rules.names {
+            return names(kind, holder);
+        }
         let nonce = self.seed.hash_one((kind, &holder.user, holder.grant, holder.generation));
         format!("{kind}-{}-{}-{nonce:016x}", holder.grant, holder.generation)
     }

@@ -25,5 +25,5 @@ pub use client::Client;
 pub use counters::{ApiCounts, GrantCounts, IssuerCounts, Tally};
 pub use faults::{Fault, Outage};
 pub use gate::Gate;
-pub use grants::{Denied, Grants, Holder, Issued, Refused, Rotation};
+pub use grants::{Denied, Grants, Holder, Issued, Names, Refused, Rotation};
 pub use issuer::{Issuer, TokenCall};
