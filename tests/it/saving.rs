@@ -29,6 +29,13 @@ async fn loaded(worth: Worth) -> World {
     world
 }
 
+/// A world whose session has tokens that are due. (To ask for one of them would have them replaced.)
+async fn due() -> World {
+    let world = World::empty(|session| session);
+    world.session.login(world.tokens("a", Worth::Due)).await.unwrap();
+    world
+}
+
 async fn events_of(world: &World) -> Events {
     let mut events = world.session.events();
     assert!(matches!(events.next().await, Some(Event::Now(_))));
@@ -116,14 +123,14 @@ async fn flush_saves_at_once_and_says_when_it_cannot() {
 
 #[tokio::test(start_paused = true)]
 async fn flush_waits_for_a_refresh_and_for_its_save() {
-    let world = loaded(Worth::Due).await;
+    let world = due().await;
     world.grant.ask.takes(40);
     world.store.save.takes(40);
     assert_eq!(status(world.get("a").timeout(Duration::from_millis(4))).await.unwrap(), 200);
-    assert_eq!(world.store.saved(), 0, "the early refresh is under way");
+    assert_eq!(world.store.saved(), 1, "the early refresh is under way");
     world.session.flush().await.unwrap();
     world.assert_logged_in("a").await;
-    assert_eq!((world.issuer.rotations(), world.store.saved()), (1, 1));
+    assert_eq!((world.issuer.rotations(), world.store.saved()), (1, 2));
 }
 
 #[tokio::test(start_paused = true)]
@@ -307,7 +314,7 @@ async fn with_a_store_that_is_shared_and_cannot_be_asked_nothing_is_refreshed() 
         for gate in [Gate::Err, Gate::Panic, Gate::Never] {
             let shut = |world: &World| if lock { world.store.lock.set(gate) } else { world.store.load.set(gate) };
             // Tokens that are still good are used.
-            let world = loaded(Worth::Due).await;
+            let world = due().await;
             shut(&world);
             assert_eq!(status(world.get("a")).await.unwrap(), 200);
             assert_eq!(status(world.get("a")).await.unwrap(), 200);
