@@ -4,6 +4,7 @@ use std::collections::{HashSet, VecDeque};
 
 use super::rows;
 use super::world::{Driver, Left, Scene, World};
+use crate::refresh::contract::Start;
 use crate::session::core::mutants::switch::{self, Mutant};
 
 /// How a search ended.
@@ -37,7 +38,16 @@ fn search(scene: Scene) -> Searched {
 
 fn scene(faults: u8, logins: u8, logouts: u8, revocations: u8, ticks: u8, others: u8) -> Scene {
     let left = Left { faults, logins, logouts, revocations, ticks, others };
-    Scene { shared: true, without_lock: false, stored: true, left, trips: [1, 1], driver: Driver::Right, numbers: 12 }
+    Scene {
+        shared: true,
+        without_lock: false,
+        stored: true,
+        start: Start::NeedsLogin,
+        left,
+        trips: [1, 1],
+        driver: Driver::Right,
+        numbers: 12,
+    }
 }
 
 /// The worlds that together hold everything that can happen.
@@ -52,6 +62,7 @@ fn scenes() -> Vec<(&'static str, Scene)> {
         ("changes and a fault", Scene { trips: [1, 0], ..scene(1, 1, 1, 1, 0, 0) }),
         ("other processes", scene(0, 1, 0, 1, 0, 2)),
         ("other processes and a fault", Scene { trips: [1, 0], ..scene(1, 1, 0, 1, 1, 1) }),
+        ("logs in alone", Scene { stored: false, trips: [1, 0], start: Start::LogsInAlone, ..scene(1, 1, 1, 0, 0, 0) }),
         ("nobody yet", Scene { stored: false, trips: [1, 0], ..scene(1, 1, 1, 1, 0, 0) }),
     ]
 }

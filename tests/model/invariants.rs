@@ -68,14 +68,14 @@ fn undone(before: &World, after: &World) -> Option<String> {
 /// Nothing of a login comes back after its logout.
 fn resurrected(world: &World) -> Option<String> {
     let held = world.held().map(|(version, _)| short(version).0);
-    if let Some(login) = held.filter(|login| world.logged_out.contains(login)) {
-        return Some(format!("{login} is back in memory after its logout"));
+    let over = |login: &u8| world.logged_out.contains(login) || world.alone_before.contains(login);
+    if let Some(login) = held.filter(over) {
+        return Some(format!("{login} is back in memory after what the program said"));
     }
     let quiet = world.air.is_empty() && world.core.unsaved.is_none();
     let stored = world.store.as_ref().filter(|record| record.tokens().is_some());
-    let login =
-        stored.map(|record| short(record.version()).0).filter(|login| quiet && world.logged_out.contains(login));
-    login.map(|login| format!("{login} is back in the store after its logout"))
+    let login = stored.map(|record| short(record.version()).0).filter(|login| quiet && over(login));
+    login.map(|login| format!("{login} is back in the store after what the program said"))
 }
 
 /// Tokens leave memory for a reason: a logout, another login, a dead grant, or word from another process about these very

@@ -36,7 +36,7 @@ impl World {
         self.store.as_ref().map(|record| (record.version(), store::kind(record), self.stored_pair())).hash(h);
         self.grants.hash(h);
         (self.tick, self.saver, self.left, self.logged_out.clone(), self.saved.clone(), self.reported.clone()).hash(h);
-        (self.blind, self.foreign.clone(), self.store_was_lost).hash(h);
+        (self.blind, &self.foreign, self.store_was_lost, &self.alone, &self.alone_before).hash(h);
         hasher.finish()
     }
 

@@ -49,6 +49,7 @@ pub(super) struct Scene {
     pub(super) shared: bool,
     pub(super) without_lock: bool,
     pub(super) stored: bool,
+    pub(super) start: Start,
     pub(super) left: Left,
     pub(super) trips: [u8; 2],
     pub(super) driver: Driver,
@@ -87,6 +88,9 @@ pub(super) struct World {
     pub(super) program_login: u8,
     /// What was stored is gone by no doing of ours.
     pub(super) store_was_lost: bool,
+    /// Logins that the refresher made alone, and those of them that a login or logout of the program came after.
+    pub(super) alone: BTreeSet<u8>,
+    pub(super) alone_before: BTreeSet<u8>,
     /// Logins made by other processes, and whether a reading failed.
     pub(super) foreign: BTreeSet<u8>,
     pub(super) blind: bool,
@@ -98,7 +102,7 @@ pub(super) struct World {
 impl World {
     pub(super) fn new(scene: Scene) -> Self {
         let rules =
-            Rules { start: Start::NeedsLogin, ahead: Duration::ZERO, without_lock: scene.without_lock, resubmit: true };
+            Rules { start: scene.start, ahead: Duration::ZERO, without_lock: scene.without_lock, resubmit: true };
         let mut world = Self {
             scene,
             core: Core::new(SessionId::default(), rules),
@@ -117,6 +121,8 @@ impl World {
             ended_elsewhere: vec![None],
             program_login: 0,
             store_was_lost: false,
+            alone: BTreeSet::new(),
+            alone_before: BTreeSet::new(),
             foreign: BTreeSet::new(),
             blind: false,
             rolled_back: false,
@@ -381,7 +387,11 @@ impl World {
 
     fn hears(&mut self, index: usize, heard: Heard) {
         let id = self.air[index].id;
-        let step = self.core.hear(self.now(), Self::chance(100 + self.tick), id, heard);
+        let login = match &heard {
+            Heard::Refreshed { result, .. } => result.as_ref().as_ref().ok().map(|tokens| Pair::of(tokens).login),
+            _ => None,
+        };
+        let step = self.core.hear(self.now(), Self::chance(login.unwrap_or(100 + self.tick)), id, heard);
         let leg = self.follow(id, step);
         if matches!(leg, Leg::Over) {
             self.air.remove(index);
@@ -438,7 +448,7 @@ impl World {
                     });
                 }
             }
-            Leg::Refresh { tokens, .. } => self.exchange(index, Pair::of(&tokens.unwrap()), all),
+            Leg::Refresh { tokens, .. } => self.exchange(index, tokens.as_deref().map(Pair::of), all),
             Leg::Swap { expected, record } => self.swap(index, expected, &record, all),
             Leg::Revoke { tokens } => self.branch(all, |world| {
                 world.grants[usize::from(Pair::of(&tokens).login)].alive = false;
@@ -452,10 +462,11 @@ impl World {
         }
     }
 
-    fn exchange(&self, index: usize, spent: Pair, all: &mut Vec<Self>) {
+    fn exchange(&self, index: usize, spent: Option<Pair>, all: &mut Vec<Self>) {
         let heard = |result| Heard::Refreshed { result: Box::new(result), asked_at: self.now().wall };
         let Some(answer) = self.air[index].answer else {
             self.branch(all, |world| {
+                let Some(spent) = spent else { return world.first_login(index) };
                 let grant = &mut world.grants[usize::from(spent.login)];
                 if grant.accepts(spent.number) {
                     world.violation = Some(format!("{spent:?} was refreshed though nobody had called it no good"));
@@ -475,9 +486,21 @@ impl World {
         });
         self.faulty(all, |world| {
             row("a lost answer");
-            world.grants[usize::from(spent.login)].allowed[usize::from(spent.number)] += 1;
+            if let Some(spent) = spent {
+                world.grants[usize::from(spent.login)].allowed[usize::from(spent.number)] += 1;
+            }
             world.hears(index, heard(Err(RefreshError::unavailable("lost").maybe_processed())));
         });
+    }
+
+    /// The issuer gives a first login to whoever authenticates as the client.
+    fn first_login(&mut self, index: usize) {
+        let (login, _) = self.grant();
+        self.alone.insert(login);
+        if !self.core.may_write(self.air[index].id) {
+            self.alone_before.insert(login);
+        }
+        self.air[index].answer = Some(Some(Pair { login, number: 0 }));
     }
 
     fn swap(&self, index: usize, expected: Option<Version>, record: &Record, all: &mut Vec<Self>) {
@@ -577,6 +600,7 @@ impl World {
             self.wake(flight, &outcome);
         }
         self.launch(changed.save);
+        self.alone_before.extend(&self.alone);
     }
 
     // Everybody else, and time.
