@@ -14,7 +14,7 @@ use crate::id::{LoginId, SessionId, Version};
 use crate::platform;
 use crate::refresh::contract::Refresher;
 use crate::session::bounds::Bounds;
-use crate::session::core::{Answer, Chance, Core, FlightId, Heard, Leg, Need, Outcome, Rules, Step};
+use crate::session::core::{Answer, Chance, Core, FlightId, Heard, Leg, Lent, Need, Outcome, Rules, Step};
 use crate::session::credential::{Credential, Free};
 use crate::session::outbox::{Numbered, Outbox};
 use crate::store::contract::{LockGuard, TokenStore};
@@ -44,7 +44,7 @@ struct Guarded {
     /// Where those wait who need the flight that is up.
     arrival: Option<(FlightId, Arrival<Outcome>)>,
     /// The header of these tokens, so that it is written once.
-    prepared: Option<Arc<Credential>>,
+    prepared: Option<(Arc<Tokens>, Arc<Credential>)>,
     /// Whether a task is waiting to save again.
     saver: bool,
     /// Logins and logouts of this program so far.
@@ -284,6 +284,13 @@ impl Engine {
         self.guard().core.purpose(flight)
     }
 
+    /// What a flight brought, ready to be written; `None` when its login is no longer the one whose tokens are lent.
+    pub(crate) fn credential(&self, lent: &Lent) -> Option<Arc<Credential>> {
+        let mut guarded = self.guard();
+        let current = guarded.core.held().is_some_and(|held| held.version.login == lent.version.login);
+        current.then(|| guarded.credential(lent.version, &lent.tokens))
+    }
+
     /// Whether this is the login whose tokens are lent.
     pub(crate) fn is_current(&self, login: LoginId) -> bool {
         self.guard().core.held().is_some_and(|held| held.version.login == login)
@@ -352,10 +359,14 @@ impl Guarded {
         self.arrival.take_if(|(up, _)| *up == flight).map(|(_, arrival)| arrival)
     }
 
-    fn credential(&mut self, version: Version, tokens: &Tokens) -> Arc<Credential> {
+    fn credential(&mut self, version: Version, tokens: &Arc<Tokens>) -> Arc<Credential> {
         match &self.prepared {
-            Some(prepared) if prepared.version == version => Arc::clone(prepared),
-            _ => Arc::clone(self.prepared.insert(Arc::new(Credential::new(version, tokens)))),
+            // Not by their version: another process may have stored other tokens under the same one.
+            Some((of, prepared)) if Arc::ptr_eq(of, tokens) => Arc::clone(prepared),
+            _ => {
+                let prepared = Arc::new(Credential::new(version, tokens));
+                Arc::clone(&self.prepared.insert((Arc::clone(tokens), prepared)).1)
+            }
         }
     }
 }

@@ -75,8 +75,7 @@ async fn ask(engine: &Arc<Engine>, mut need: Need, mut begun: Option<LoginId>) -
             // Tokens from the store may have expired, or be due: whoever waited for them asks again, under their login.
             Some(Outcome::Lent(lent)) if unread => begun = Some(lent.version.login),
             Some(Outcome::Lent(lent)) if begun.is_none_or(|begun| begun == lent.version.login) => {
-                if engine.is_current(lent.version.login) {
-                    let credential = Arc::new(Credential::new(lent.version, &lent.tokens));
+                if let Some(credential) = engine.credential(&lent) {
                     return Ok(Some(Loan { credential, tokens: lent.tokens, early: None }));
                 }
                 // A logout was quicker than this one's turn.

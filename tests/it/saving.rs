@@ -223,6 +223,21 @@ async fn newer_tokens_of_the_same_login_stored_while_the_issuer_answers_are_adop
 }
 
 #[tokio::test(start_paused = true)]
+async fn other_tokens_that_were_stored_under_the_same_version_are_the_ones_that_are_sent() {
+    let world = loaded(Worth::Refused).await;
+    world.store.save.set(Gate::Err);
+    assert_eq!(status(world.get("a")).await.unwrap(), 200);
+    let theirs = world.tokens("a", Worth::Good);
+    world.store.put(FIRST.next(), theirs.clone()).await;
+    world.store.save.set(Gate::Ok);
+    sleep(REST).await;
+    assert_eq!(status(world.get("a")).await.unwrap(), 200);
+    let theirs = theirs.access_token().unwrap().expose_secret().to_owned();
+    assert_eq!(world.session.access_token().await.unwrap().expose_secret(), theirs);
+    assert_eq!(world.api.log().last().unwrap().token, Some(theirs));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_login_that_was_not_saved_is_never_undone_by_what_was_stored_before_it() {
     for read in [true, false] {
         let world = World::of(Worth::Good).await;

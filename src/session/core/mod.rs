@@ -23,5 +23,6 @@ mod model;
 pub(crate) use chance::Chance;
 pub(crate) use change::Changed;
 pub(crate) use flight::{FlightId, Heard, Leg, LockHeard, Outcome, Step, SwapHeard};
+pub(crate) use memory::Lent;
 pub(crate) use need::{Answer, Need};
 pub(crate) use state::{Core, Rules};
