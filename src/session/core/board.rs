@@ -1,4 +1,18 @@
 //! The table of what is found in the store, and what then: a pure function of what memory holds and what was read.
+//!
+//! | the store holds | memory was stored once | memory is not stored yet |
+//! |---|---|---|
+//! | nothing | lost: write ours, and say so | write ours |
+//! | the same version | go on | take it over |
+//! | our login, a higher generation | take it over | take it over |
+//! | our login, a lower generation | write ours | write ours |
+//! | our login's logout | as it says | as it says, and drop ours |
+//! | our login's need of a new one, of our generation or a later one | as it says | as it says |
+//! | the same, of an earlier generation | write ours | write ours |
+//! | a login that ours replaced, or its end | – | write ours |
+//! | any other login, or its end | take it over | take it over, and drop ours |
+//!
+//! Where ours is a logout that is not stored yet, it is written over everything of its own login.
 
 use crate::event::Ending;
 use crate::id::Version;

@@ -107,7 +107,7 @@ impl Core {
         }
     }
 
-    /// The table of DESIGN: what the store holds, then what.
+    /// What the store holds, and then what: the table of [`board`].
     pub(super) fn found(&mut self, now: Now, chance: Chance, flight: &mut Flight, found: Option<&Record>) -> Step {
         let ours = flight.candidate.as_ref().unwrap_or(&self.memory);
         let fresh = Unsaved::default();
