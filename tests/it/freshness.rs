@@ -347,6 +347,8 @@ async fn short_lives_are_refreshed_once_each() {
     // Due one to two seconds before their end.
     let calls = world.issuer.calls();
     assert!((60..=75).contains(&calls), "{calls} refreshes in 600 s");
+    // The last ones may have come with the last request; whoever comes next is sent with them.
+    world.crowd(1).await;
     assert_eq!(world.seen().windows(2).filter(|two| two[0] != two[1]).count(), calls, "each was used");
 }
 
