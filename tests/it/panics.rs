@@ -21,7 +21,8 @@ fn panic_quietly() -> ! {
     resume_unwind(Box::new("somebody's panic"))
 }
 
-const REST: Duration = Duration::from_secs(1);
+/// The longest pause after one failure, and a tick of the timer.
+const REST: Duration = Duration::from_millis(1_010);
 
 #[tokio::test(start_paused = true)]
 async fn on_needs_login() {
