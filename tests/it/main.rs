@@ -7,6 +7,7 @@
     reason = "a test that cannot go on stops there, and prints its figures"
 )]
 
+mod ambient;
 mod architecture;
 mod cancellation;
 mod early_refresh;
