@@ -38,7 +38,7 @@ pub(super) const ALL: &[&str] = &[
     "dirty: another login, needs login: Overwrite",
     "dirty: another login, tokens: Yield",
     "dirty: higher, logged out: Yield",
-    "dirty: same, tokens: Adopt",
+    "dirty: same, tokens: Stored",
     "swap lost to the same login",
     "swap lost to another login",
     "a save that failed",

@@ -3,7 +3,7 @@
 //! | the store holds | memory was stored once | memory is not stored yet |
 //! |---|---|---|
 //! | nothing | lost: write ours, and say so | write ours |
-//! | the same version | go on | take it over |
+//! | the same version | go on | it was stored after all: take it over and go on |
 //! | our login, a higher generation | take it over | take it over |
 //! | our login, a lower generation | write ours | write ours |
 //! | our login's logout | as it says | as it says, and drop ours |
@@ -25,6 +25,8 @@ use crate::store::record::Record;
 pub(crate) enum Found {
     /// The store holds what memory holds.
     Same,
+    /// What memory thought unsaved is stored after all: take it over, which is no news to those who wait for newer tokens.
+    Stored,
     /// Take over what is stored.
     Adopt,
     /// Take over what is stored, and drop ours: it lost against a login that nobody here has seen.
@@ -84,6 +86,7 @@ fn dirty(memory: &Memory, ours: Version, unsaved: &Unsaved, found: Option<&Recor
         (Own::NeedsLogin, Some(Ending::LoggedOut)) => Found::Adopt,
         (Own::Tokens, Some(Ending::NeedsLogin(_))) if older && mutant!(TombstoneIgnoresGeneration) => Found::Adopt,
         (_, _) if older => Found::Overwrite,
+        (Own::Tokens, None) if theirs == ours => Found::Stored,
         (Own::NeedsLogin, None) if theirs.generation == ours.generation => Found::Overwrite,
         (Own::NeedsLogin, Some(Ending::NeedsLogin(_))) => Found::Same,
         (Own::Tokens | Own::NeedsLogin, _) => Found::Adopt,

@@ -118,10 +118,12 @@ impl Core {
         };
         match board::judge(ours, unsaved, found) {
             // Somebody else has written what this flight was about to.
-            Found::Same if flight.candidate.is_some() => self.give_way(now, chance, flight, found, false),
+            Found::Same | Found::Stored if flight.candidate.is_some() => {
+                self.give_way(now, chance, flight, found, false)
+            }
             Found::Same => self.same(now, chance, flight, found),
             Found::Lost if self.is_presumed() => self.same(now, chance, flight, found),
-            Found::Adopt if flight.candidate.is_none() && self.is_stored(found) => {
+            Found::Stored => {
                 let mut tell = Vec::new();
                 if let Some(record) = found {
                     self.adopt(record, chance.jitter, &mut tell);
@@ -148,12 +150,6 @@ impl Core {
     /// Whether memory holds what was assumed because nothing was stored: that is no loss.
     fn is_presumed(&self) -> bool {
         self.rules.start == Start::Assumed && self.held().is_some_and(|held| held.version.generation == 0)
-    }
-
-    /// Whether what memory thought unsaved is stored after all: that is no news to those who wait for newer tokens.
-    fn is_stored(&self, found: Option<&Record>) -> bool {
-        let found = found.filter(|found| found.tokens().is_some());
-        found.is_some_and(|found| Some(found.version()) == self.memory.version())
     }
 
     /// The store holds what memory holds.
