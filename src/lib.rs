@@ -77,10 +77,12 @@ pub use event::{Ending, Event, NeedsLogin, State};
 pub use id::{LoginId, SessionId, Version};
 pub use middleware::{AuthRefresh, NotRetryable, RequestBuilderExt, Retried, acting_for, carry};
 pub use policy::origins::{InvalidOrigin, Origins};
+#[cfg(feature = "refresh-grant")]
+pub use refresh::RefreshGrant;
+#[cfg(feature = "_endpoint")]
+pub use refresh::SetupError;
 pub use refresh::contract::{RefreshReason, RefreshRequest, Refresher, Revocation, Start};
 pub use refresh::error::RefreshError;
-#[cfg(feature = "refresh-grant")]
-pub use refresh::{RefreshGrant, SetupError};
 pub use secrecy::{ExposeSecret, SecretString};
 pub use session::{Events, LogoutReport, Session};
 pub use store::{Lock, LockGuard, MemoryStore, Record, StoreError, Swap, TokenStore};

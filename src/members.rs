@@ -23,7 +23,7 @@ impl Members {
     ///
     /// Content types are often wrong, so what begins like an object is JSON. Anything else is a form if it is called
     /// one, or has no byte that a form would have encoded: a page of HTML may well hold `&error=invalid_grant&`.
-    #[cfg_attr(not(feature = "refresh-grant"), allow(dead_code, reason = "no built-in refresher reads an answer"))]
+    #[cfg_attr(not(feature = "_endpoint"), allow(dead_code, reason = "no built-in refresher reads an answer"))]
     pub(crate) fn read(body: &[u8], content_type: Option<&str>) -> Result<Self, InvalidToken> {
         let body = trimmed(body);
         let plain = |byte: &u8| matches!(byte, 0x21..=0x7E) && !b"<>\"{}".contains(byte);
@@ -43,7 +43,7 @@ impl Members {
         members.checked()
     }
 
-    #[cfg_attr(not(feature = "refresh-grant"), allow(dead_code, reason = "no built-in refresher reads an answer"))]
+    #[cfg_attr(not(feature = "_endpoint"), allow(dead_code, reason = "no built-in refresher reads an answer"))]
     fn of_form(body: &[u8]) -> Result<Self, InvalidToken> {
         let mut members = Self::default();
         for (name, value) in form_urlencoded::parse(body) {

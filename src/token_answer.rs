@@ -50,7 +50,7 @@ const LONGEST_LIFE: f64 = i32::MAX as f64;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Age {
     /// Just now: the lifetime is right even if the clocks here and there differ.
-    #[cfg_attr(not(feature = "refresh-grant"), allow(dead_code, reason = "no built-in refresher reads an answer"))]
+    #[cfg_attr(not(feature = "_endpoint"), allow(dead_code, reason = "no built-in refresher reads an answer"))]
     Fresh,
     /// Perhaps long ago: only the moment says when it ends.
     Unknown,
@@ -60,7 +60,7 @@ pub(crate) enum Age {
 pub(crate) struct TokenAnswer(Members);
 
 impl TokenAnswer {
-    #[cfg_attr(not(feature = "refresh-grant"), allow(dead_code, reason = "no built-in refresher reads an answer"))]
+    #[cfg_attr(not(feature = "_endpoint"), allow(dead_code, reason = "no built-in refresher reads an answer"))]
     pub(crate) fn read(body: &[u8], content_type: Option<&str>) -> Result<Self, InvalidToken> {
         Members::read(body, content_type).map(Self)
     }

@@ -1,24 +1,24 @@
 //! What turns old tokens into new ones.
 
-#[cfg(feature = "refresh-grant")]
+#[cfg(feature = "_endpoint")]
 mod client;
 pub(crate) mod contract;
-#[cfg(feature = "refresh-grant")]
+#[cfg(feature = "_endpoint")]
 mod endpoint;
 pub(crate) mod error;
-#[cfg(feature = "refresh-grant")]
+#[cfg(feature = "_endpoint")]
 mod failure;
 mod func;
 #[cfg(feature = "refresh-grant")]
 mod refresh_grant;
-#[cfg(feature = "refresh-grant")]
+#[cfg(feature = "_endpoint")]
 mod retry_after;
-#[cfg(feature = "refresh-grant")]
+#[cfg(feature = "_endpoint")]
 mod setup;
-#[cfg(feature = "refresh-grant")]
+#[cfg(feature = "_endpoint")]
 mod wire;
 
 #[cfg(feature = "refresh-grant")]
 pub use refresh_grant::RefreshGrant;
-#[cfg(feature = "refresh-grant")]
+#[cfg(feature = "_endpoint")]
 pub use setup::SetupError;

@@ -16,9 +16,7 @@ mod fence;
 mod freshness;
 mod gated_world;
 mod gates;
-#[cfg(feature = "refresh-grant")]
 mod hero;
-#[cfg(feature = "refresh-grant")]
 mod hostile;
 mod liveness;
 mod logout;
@@ -27,13 +25,10 @@ mod no_runtime;
 mod origins;
 mod outage;
 mod panics;
-#[cfg(feature = "refresh-grant")]
 mod raw_server;
 mod records;
-#[cfg(feature = "refresh-grant")]
 mod redaction;
 mod refresh_first;
-#[cfg(feature = "refresh-grant")]
 mod refresh_grant;
 mod retry;
 mod saving;
@@ -42,10 +37,8 @@ mod storms;
 #[path = "../support/mod.rs"]
 mod support;
 mod test_issuer;
-#[cfg(feature = "refresh-grant")]
 mod token_bytes;
 mod torture;
 mod virtual_issuer;
 mod virtual_world;
-#[cfg(feature = "refresh-grant")]
 mod wire_storm;
