@@ -55,12 +55,14 @@
 
 mod builder;
 mod clock;
+mod cookies;
 mod error;
 mod event;
 mod flight;
 mod id;
 mod members;
 mod middleware;
+mod peek;
 mod platform;
 mod policy;
 mod refresh;
@@ -72,11 +74,15 @@ mod tokens;
 pub use async_trait::async_trait;
 pub use builder::SessionBuilder;
 pub use clock::{Clock, SystemClock};
+#[cfg(feature = "cookie-refresh")]
+pub use cookies::{CookieView, Cookies};
 pub use error::AuthError;
 pub use event::{Ending, Event, NeedsLogin, State};
 pub use id::{LoginId, SessionId, Version};
 pub use middleware::{AuthRefresh, NotRetryable, RequestBuilderExt, Retried, acting_for, carry};
 pub use policy::origins::{InvalidOrigin, Origins};
+pub use policy::placement::{InvalidPlacement, Placement};
+pub use policy::response_head::ResponseHead;
 #[cfg(feature = "refresh-grant")]
 pub use refresh::RefreshGrant;
 #[cfg(feature = "_endpoint")]

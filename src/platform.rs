@@ -33,6 +33,18 @@ pub(crate) fn drop_quietly(panic: Box<dyn std::any::Any + Send>) {
     }
 }
 
+/// A function of the program panicked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Panicked;
+
+/// What a function of the program returns, or that it panicked.
+pub(crate) fn caught<T>(ask: impl FnOnce() -> T) -> Result<T, Panicked> {
+    catch_unwind(AssertUnwindSafe(ask)).map_err(|panic| {
+        drop_quietly(panic);
+        Panicked
+    })
+}
+
 #[cfg(not(target_arch = "wasm32"))]
 mod native {
     use super::{Duration, Elapsed, Future, NoRuntime, Request, Response, SystemTime};

@@ -1,9 +1,15 @@
 //! The middleware as a program sees it: made from a session and the origins that its tokens may be sent to.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use crate::cookies::Cookies;
+use crate::middleware::guarded::Guarded;
+use crate::middleware::judge::{Judge, OfBodies};
 use crate::policy::origins::Origins;
 use crate::policy::paths::ExcludedPaths;
+use crate::policy::placement::Placement;
+use crate::policy::response_head::ResponseHead;
 use crate::session::Session;
 
 /// Keeps a client logged in: signs each request with the session's access token, and when a response says that it is no
@@ -34,6 +40,10 @@ pub struct AuthRefresh {
     pub(crate) excluded: ExcludedPaths,
     pub(crate) require_login: bool,
     pub(crate) early_wait: Duration,
+    pub(crate) placement: Placement,
+    pub(crate) judge: Judge,
+    pub(crate) guarded: Guarded,
+    pub(crate) cookies: Option<Arc<Cookies>>,
 }
 
 impl AuthRefresh {
@@ -41,8 +51,21 @@ impl AuthRefresh {
     #[must_use]
     pub fn new(session: &Session, origins: Origins) -> Self {
         let excluded = ExcludedPaths::default().and_endpoints(session.engine().refresher.endpoints(), &origins);
-        let early_wait = Duration::from_secs(2);
-        Self { session: session.clone(), origins, excluded, require_login: false, early_wait }
+        let cookies = session.engine().cookies.clone();
+        if let Some(cookies) = &cookies {
+            cookies.answer_for(&origins);
+        }
+        Self {
+            session: session.clone(),
+            origins,
+            excluded,
+            require_login: false,
+            early_wait: Duration::from_secs(2),
+            placement: Placement::default(),
+            judge: Judge::default(),
+            guarded: Guarded::default(),
+            cookies,
+        }
     }
 
     /// Leaves requests alone whose path begins with these whole segments, on any of the origins: `/login` means `/login`
@@ -50,6 +73,73 @@ impl AuthRefresh {
     #[must_use]
     pub fn exclude(mut self, path: &str) -> Self {
         self.excluded = self.excluded.exclude(path);
+        self
+    }
+
+    /// Writes the tokens like this on each request; by default in the standard bearer header.
+    #[must_use]
+    pub fn placement(mut self, placement: Placement) -> Self {
+        self.placement = placement;
+        self
+    }
+
+    /// Takes a client that did not go through [`guard`](Self::guard), although tokens are placed where redirects do not
+    /// take them off: whoever can make the API redirect a request gets its token. For a client that follows no redirects
+    /// (`redirect::Policy::none()`), or follows them by a policy of the program's own. Off by default.
+    #[must_use]
+    pub fn dangerous_unguarded(mut self) -> Self {
+        self.guarded = Guarded::dangerously();
+        self
+    }
+
+    /// Asks this function whether a response says that the tokens of its request are no longer good, in place of the
+    /// default: a 401 that is not about something else.
+    ///
+    /// It is asked about the first response to each request that was signed and answered by the request's own origin. For
+    /// an API that says so by another status:
+    ///
+    /// ```
+    /// # use reqwest_auth_refresh::AuthRefresh;
+    /// # fn set_up(auth: AuthRefresh) -> AuthRefresh {
+    /// auth.unauthorized_when(|head| head.is_unauthorized() || head.status() == 419)
+    /// # }
+    /// ```
+    ///
+    /// Think twice about a 403: where it says that this user may not do this, new tokens change nothing, and an API that is
+    /// asked for much that is forbidden meets the bound of five such refreshes a minute.
+    ///
+    /// A panic in it is caught, and ends the request with an error that
+    /// [`is_misconfigured`](crate::AuthError::is_misconfigured).
+    #[must_use]
+    pub fn unauthorized_when(mut self, judge: impl Fn(&ResponseHead<'_>) -> bool + Send + Sync + 'static) -> Self {
+        self.judge.of_head = Some(Arc::new(judge));
+        self
+    }
+
+    /// Looks into the body of those responses that `which` picks, and asks `judge` about it; by default into none. For an
+    /// API that says `200` and means that the tokens have expired:
+    ///
+    /// ```
+    /// # use reqwest_auth_refresh::AuthRefresh;
+    /// # fn set_up(auth: AuthRefresh) -> AuthRefresh {
+    /// auth.unauthorized_when_body(
+    ///     |head| head.status() == 200 && head.headers().get("content-type").is_some_and(|kind| kind == "application/json"),
+    ///     |_head, body| body.starts_with(br#"{"ok":false,"error":"token_expired""#),
+    /// )
+    /// # }
+    /// ```
+    ///
+    /// `judge` sees the first 64 KiB of the body, or what of them has come within five seconds; the response is handed on
+    /// with its body whole. A response that is judged unauthorized by its head is not looked into. Pick narrowly: a response
+    /// that is looked into is handed on later, and a stream of events would be held back for those five seconds. In a browser
+    /// a body cannot be looked into, and `judge` sees an empty one.
+    #[must_use]
+    pub fn unauthorized_when_body(
+        mut self,
+        which: impl Fn(&ResponseHead<'_>) -> bool + Send + Sync + 'static,
+        judge: impl Fn(&ResponseHead<'_>, &[u8]) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        self.judge.of_body = Some(OfBodies { which: Arc::new(which), how: Arc::new(judge) });
         self
     }
 

@@ -1,13 +1,12 @@
 //! What is kept of a request for a second sending.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use reqwest::{Body, Request, Url};
 
 use crate::middleware::marks::NotRetryable;
 use crate::middleware::options::RequestOptions;
-use crate::platform;
+use crate::platform::{self, Panicked, caught};
 
 /// A clone, a way to make one, or the reason there is none.
 pub(crate) enum Kept {
@@ -15,10 +14,6 @@ pub(crate) enum Kept {
     Remake { head: Request, body: Arc<dyn Fn() -> Body + Send + Sync> },
     Nothing { url: Url, why: NotRetryable },
 }
-
-/// The program's function panicked.
-#[derive(Debug)]
-pub(crate) struct Panicked;
 
 impl Kept {
     /// Keeps what is needed, before the request is signed.
@@ -52,10 +47,7 @@ impl Kept {
         match self {
             Self::Clone(request) => Ok(Ok(request)),
             Self::Remake { mut head, body } => {
-                *head.body_mut() = Some(catch_unwind(AssertUnwindSafe(|| body())).map_err(|panic| {
-                    platform::drop_quietly(panic);
-                    Panicked
-                })?);
+                *head.body_mut() = Some(caught(|| body())?);
                 Ok(Ok(head))
             }
             Self::Nothing { why, .. } => Ok(Err(why)),

@@ -2,11 +2,16 @@
 
 mod ambient;
 mod auth_refresh;
+mod cookie_trip;
+mod guard;
+mod guarded;
+mod judge;
 mod keep;
 mod marks;
 mod options;
 mod pick;
 mod trip;
+mod write;
 
 pub use ambient::{acting_for, carry};
 pub use auth_refresh::AuthRefresh;

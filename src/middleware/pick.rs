@@ -1,7 +1,7 @@
 //! Which requests are ours to sign.
 
 use http::Extensions;
-use http::header::AUTHORIZATION;
+use http::header::{AUTHORIZATION, COOKIE};
 use reqwest::Request;
 
 use crate::error::{AuthError, Kind};
@@ -33,8 +33,20 @@ impl AuthRefresh {
         if self.excluded.contains(request.url()) {
             return Pick::Leave("its path is excluded");
         }
+        if self.cookies.as_ref().is_some_and(|cookies| cookies.is_login(request)) {
+            return Pick::Leave("it logs somebody in");
+        }
         if request.headers().contains_key(AUTHORIZATION) {
             return Pick::Leave("it has an Authorization header of its own");
+        }
+        if self.placement.own_header().is_some_and(|name| request.headers().contains_key(name)) {
+            return Pick::Leave("it has a header of its own where the token would be placed");
+        }
+        if self.cookies.is_some() && request.headers().contains_key(COOKIE) {
+            return Pick::Leave("it has a Cookie header of its own");
+        }
+        if let Some(what) = self.lacks_guard() {
+            return Pick::Fail(AuthError::new(Kind::Misconfigured, self.session.id(), what));
         }
         let ambient = ambient::session();
         let named = options.and_then(|options| options.session.as_ref()).or(ambient.as_ref());

@@ -4,18 +4,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::Extensions;
-use http::header::AUTHORIZATION;
 use reqwest::{Request, Response};
 use reqwest_middleware::{Middleware, Next, Result};
 
 use crate::event::Event;
 use crate::id::Version;
 use crate::middleware::auth_refresh::AuthRefresh;
-use crate::middleware::keep::{Kept, Panicked};
+use crate::middleware::keep::Kept;
 use crate::middleware::marks::{Flag, NotRetryable, Retried};
 use crate::middleware::options::RequestOptions;
 use crate::middleware::pick::Pick;
-use crate::platform::{self, BoxFuture};
+use crate::platform::{self, BoxFuture, Panicked};
 use crate::policy::unauthorized::is_unauthorized;
 use crate::session::{Credential, Loan, Need, lend};
 
@@ -47,7 +46,7 @@ impl AuthRefresh {
             return next.run(request, extensions).await;
         };
         let Loan { credential, early, .. } = loan;
-        write(&mut request, &credential);
+        self.write(&mut request, &credential)?;
         let result = self.run(request, kept, credential, extensions, next).await;
         if let Some(early) = early {
             early.landed(early_wait).await;
@@ -67,8 +66,15 @@ impl AuthRefresh {
     ) -> impl Future<Output = Result<Response>> {
         async move {
             let timeout = request.timeout().copied();
-            let response = next.clone().run(request, extensions).await?;
-            if !is_unauthorized(kept.url(), response.status(), response.url(), response.headers()) {
+            let mut response = next.clone().run(request, extensions).await?;
+            let unauthorized = if self.judge.is_default() {
+                is_unauthorized(kept.url(), response.status(), response.url(), response.headers())
+            } else {
+                let (verdict, judged) = Box::pin(self.judge.judge(kept.url(), response)).await;
+                response = judged;
+                verdict.map_err(|panicked| self.callback_failed(panicked, "judging a response"))?
+            };
+            if !unauthorized {
                 return Ok(response);
             }
             Box::pin(self.refresh_and_run(response, kept, credential, timeout, extensions, next)).await
@@ -107,7 +113,7 @@ impl AuthRefresh {
         extensions: &mut Extensions,
         next: Next<'_>,
     ) -> Result<Response> {
-        if refused.header.is_some() && credential.header == refused.header {
+        if credential.tokens.has_access_token_of(&refused.tokens) {
             platform::mark(&mut response, NotRetryable::SameToken);
             return Ok(response);
         }
@@ -132,7 +138,7 @@ impl AuthRefresh {
             let ended = lend(engine, Need::Newer(refused.version), Some(login), Duration::ZERO).await;
             drop(ended.map_err(|error| error.with_status(status))?);
         }
-        write(&mut request, credential);
+        self.write(&mut request, credential)?;
         let mut flag = Flag::raise(extensions);
         let mut response = next.run(request, flag.extensions()).await?;
         platform::mark(&mut response, Retried);
@@ -148,12 +154,32 @@ impl AuthRefresh {
     fn bound(&self, timeout: Option<&Duration>) -> Duration {
         timeout.copied().unwrap_or(self.session.engine().bounds.wait)
     }
-}
 
-/// Writes the prepared header; tokens that cannot be seen need none.
-fn write(request: &mut Request, credential: &Credential) {
-    if let Some(header) = &credential.header {
-        let _vacant = request.headers_mut().insert(AUTHORIZATION, header.clone());
+    /// The seven steps, as far as they need not wait; the rest is in the future.
+    pub(crate) fn route<'trip>(
+        &'trip self,
+        mut request: Request,
+        extensions: &'trip mut Extensions,
+        next: Next<'trip>,
+    ) -> BoxFuture<'trip, Result<Response>> {
+        let (named, refresh_first) = match self.pick(&request, extensions) {
+            Pick::Sign { named, refresh_first } => (named, refresh_first),
+            Pick::Leave(why) => {
+                left_alone(why);
+                return Box::pin(async move { next.run(request, extensions).await });
+            }
+            Pick::Fail(error) => return Box::pin(async move { Err(error.into()) }),
+        };
+        let kept = Kept::of(&request, extensions.get());
+        match self.session.engine().free() {
+            Some(credential) if !refresh_first => {
+                if let Err(error) = self.write(&mut request, &credential) {
+                    return Box::pin(async move { Err(error.into()) });
+                }
+                Box::pin(self.run(request, kept, credential, extensions, next))
+            }
+            _ => Box::pin(self.wait_and_send(request, kept, (named, refresh_first), extensions, next)),
+        }
     }
 }
 
@@ -166,7 +192,7 @@ impl Middleware for AuthRefresh {
     // future holds the trip and nothing else.
     fn handle<'a, 'b, 'c, 'trip>(
         &'a self,
-        mut request: Request,
+        request: Request,
         extensions: &'b mut Extensions,
         next: Next<'c>,
     ) -> BoxFuture<'trip, Result<Response>>
@@ -176,21 +202,9 @@ impl Middleware for AuthRefresh {
         'c: 'trip,
         Self: 'trip,
     {
-        let (named, refresh_first) = match self.pick(&request, extensions) {
-            Pick::Sign { named, refresh_first } => (named, refresh_first),
-            Pick::Leave(why) => {
-                left_alone(why);
-                return Box::pin(async move { next.run(request, extensions).await });
-            }
-            Pick::Fail(error) => return Box::pin(async move { Err(error.into()) }),
-        };
-        let kept = Kept::of(&request, extensions.get());
-        match self.session.engine().free() {
-            Some(credential) if !refresh_first => {
-                write(&mut request, &credential);
-                Box::pin(self.run(request, kept, credential, extensions, next))
-            }
-            _ => Box::pin(self.wait_and_send(request, kept, (named, refresh_first), extensions, next)),
+        match &self.cookies {
+            None => self.route(request, extensions, next),
+            Some(cookies) => Box::pin(self.with_cookies(cookies, request, extensions, next)),
         }
     }
 }

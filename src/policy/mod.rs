@@ -6,5 +6,7 @@ pub(crate) mod freshness;
 pub(crate) mod origins;
 pub(crate) mod paths;
 pub(crate) mod placement;
+pub(crate) mod redirect;
+pub(crate) mod response_head;
 pub(crate) mod rest;
 pub(crate) mod unauthorized;

@@ -1,20 +1,171 @@
 //! Placement: how tokens are written on a request.
 
-use http::HeaderValue;
+use std::fmt;
+use std::sync::Arc;
+
+use http::header::AUTHORIZATION;
+use http::{HeaderName, HeaderValue};
+use reqwest::Request;
 use secrecy::ExposeSecret;
 
 use crate::tokens::Tokens;
 
-/// The value of an `Authorization` header that carries the access token, prepared once for all requests that will; `None`
+/// How tokens are written on a request; a bearer header by default.
+///
+/// ```
+/// use reqwest_auth_refresh::Placement;
+///
+/// // Authorization: Bearer … (RFC 6750 section 2.1)
+/// let standard = Placement::bearer();
+/// // X-Shopify-Access-Token: …
+/// let named = Placement::header("X-Shopify-Access-Token", "")?;
+/// // Authorization: Zoho-oauthtoken …
+/// let scheme = Placement::header("Authorization", "Zoho-oauthtoken ")?;
+/// # Ok::<(), reqwest_auth_refresh::InvalidPlacement>(())
+/// ```
+///
+/// # Redirects
+///
+/// When a redirect leads to another origin, `reqwest` takes `Authorization` off, and no other header. So anything but
+/// `Authorization` is placed only for a client that went through [`AuthRefresh::guard`](crate::AuthRefresh::guard).
+///
+/// # No query parameter
+///
+/// There is none to choose. A token in a URL is shown by errors, logs, `response.url()`, histories and `Referer` headers
+/// (RFC 9700 section 4.3.2), and this crate keeps tokens out of all of them. For an API that takes nothing else,
+/// [`function`](Self::function) shows how, and what it costs.
+#[derive(Clone, Default)]
+pub struct Placement(How);
+
+#[derive(Clone, Default)]
+enum How {
+    #[default]
+    Bearer,
+    Header {
+        name: HeaderName,
+        prefix: Arc<str>,
+    },
+    Function(Arc<Function>),
+}
+
+type Function = dyn Fn(&mut Request, &Tokens) + Send + Sync;
+
+/// What is to be done to place tokens on a request.
+pub(crate) enum Place<'a> {
+    /// A header with this name, and as its value this text and the access token.
+    Header(&'a HeaderName, &'a Arc<str>),
+    /// Whatever the program's own function does.
+    Function(&'a Function),
+}
+
+impl Placement {
+    /// `Authorization: Bearer` and the access token (RFC 6750 section 2.1). The default.
+    #[must_use]
+    pub fn bearer() -> Self {
+        Self::default()
+    }
+
+    /// A header of this name; its value is `prefix` and then the access token. A space that belongs between them is part
+    /// of the prefix.
+    ///
+    /// A request that has such a header already is left alone.
+    ///
+    /// # Errors
+    ///
+    /// When the name is no header's name, or the prefix cannot stand in one.
+    pub fn header(name: &str, prefix: &str) -> Result<Self, InvalidPlacement> {
+        let name = HeaderName::try_from(name).map_err(|_quoting| InvalidPlacement::Name)?;
+        if !prefix.bytes().all(|byte| matches!(byte, 0x20..=0x7E)) {
+            return Err(InvalidPlacement::Prefix);
+        }
+        Ok(Self(How::Header { name, prefix: prefix.into() }))
+    }
+
+    /// Whatever this function does with a request that is about to be sent, and the tokens that it is to carry.
+    ///
+    /// It is called for each sending, on a request without tokens, outside every lock. A panic in it is caught and ends
+    /// the request with an error that [`is_misconfigured`](crate::AuthError::is_misconfigured).
+    ///
+    /// For an API that takes the token as a query parameter and in no other way:
+    ///
+    /// ```
+    /// use reqwest_auth_refresh::{ExposeSecret, Placement};
+    ///
+    /// let in_query = Placement::function(|request, tokens| {
+    ///     if let Some(token) = tokens.access_token() {
+    ///         request.url_mut().query_pairs_mut().append_pair("access_token", token.expose_secret());
+    ///     }
+    /// });
+    /// # drop(in_query);
+    /// ```
+    ///
+    /// What that costs: the token is then in `response.url()`, in every `reqwest::Error` of such a request, in what tracing
+    /// layers log, in the server's logs, and in a browser's history. None of the promises about leaks holds for it. Whatever
+    /// shows an error of such a request has to take the URL off first (`reqwest::Error::without_url`).
+    #[must_use]
+    pub fn function(place: impl Fn(&mut Request, &Tokens) + Send + Sync + 'static) -> Self {
+        Self(How::Function(Arc::new(place)))
+    }
+
+    /// What to do where it is not the standard header.
+    #[inline]
+    pub(crate) fn place(&self) -> Option<Place<'_>> {
+        match &self.0 {
+            How::Bearer => None,
+            How::Header { name, prefix } => Some(Place::Header(name, prefix)),
+            How::Function(function) => Some(Place::Function(&**function)),
+        }
+    }
+
+    /// Whether `reqwest` leaves it on a request that is redirected to another origin.
+    pub(crate) fn survives_redirects(&self) -> bool {
+        match &self.0 {
+            How::Bearer => false,
+            How::Header { name, .. } => name != AUTHORIZATION,
+            How::Function(_) => true,
+        }
+    }
+
+    /// The header that it writes, if it is one that is known.
+    pub(crate) fn own_header(&self) -> Option<&HeaderName> {
+        match &self.0 {
+            How::Header { name, .. } => Some(name),
+            How::Bearer | How::Function(_) => None,
+        }
+    }
+}
+
+impl fmt::Debug for Placement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            How::Bearer => f.write_str("Placement(Authorization: Bearer …)"),
+            How::Header { name, prefix } => write!(f, "Placement({name}: {prefix}…)"),
+            How::Function(_) => f.write_str("Placement(a function)"),
+        }
+    }
+}
+
+/// Why this cannot be a placement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
+#[non_exhaustive]
+pub enum InvalidPlacement {
+    /// Not the name of a header.
+    #[error("that is not the name of a header")]
+    Name,
+    /// The prefix holds something that cannot stand in a header's value: only ASCII letters, digits, signs and spaces can.
+    #[error("the prefix cannot stand in a header")]
+    Prefix,
+}
+
+/// The value of a header that carries the access token behind `prefix`, prepared once for all requests that will; `None`
 /// for tokens that cannot be seen.
 ///
 /// It is marked sensitive: `Debug` does not show it, and HTTP/2 does not index it.
-pub(crate) fn bearer(tokens: &Tokens) -> Option<HeaderValue> {
-    const SCHEME: &[u8] = b"Bearer ";
+pub(crate) fn prepared(prefix: &str, tokens: &Tokens) -> Option<HeaderValue> {
     let token = tokens.access_token()?.expose_secret().as_bytes();
     // One buffer of exact size: growing would leave copies of the token in freed memory.
-    let mut text = Vec::with_capacity(SCHEME.len() + token.len());
-    text.extend_from_slice(SCHEME);
+    let mut text = Vec::with_capacity(prefix.len() + token.len());
+    text.extend_from_slice(prefix.as_bytes());
     text.extend_from_slice(token);
     let mut value = HeaderValue::try_from(text).ok()?;
     value.set_sensitive(true);
@@ -23,15 +174,24 @@ pub(crate) fn bearer(tokens: &Tokens) -> Option<HeaderValue> {
     Some(value.clone())
 }
 
+/// The prefix of the standard header.
+pub(crate) const BEARER: &str = "Bearer ";
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn bearer(tokens: &Tokens) -> Option<HeaderValue> {
+        prepared(BEARER, tokens)
+    }
+
     #[test]
-    fn the_token_follows_the_scheme() {
+    fn the_token_follows_the_prefix() {
         for token in ["a", "!", "~", "mF_9.B5f-4.1JqM", "a.b+c/d==", &"x".repeat(65_536)] {
-            let value = bearer(&Tokens::new(token).unwrap()).unwrap();
-            assert_eq!(value.as_bytes(), format!("Bearer {token}").as_bytes());
+            for prefix in [BEARER, "", "Token token="] {
+                let value = prepared(prefix, &Tokens::new(token).unwrap()).unwrap();
+                assert_eq!(value.as_bytes(), format!("{prefix}{token}").as_bytes());
+            }
         }
     }
 
@@ -58,5 +218,30 @@ mod tests {
     fn clones_share_one_buffer() {
         let value = bearer(&Tokens::new("shared").unwrap()).unwrap();
         assert_eq!(value.clone().as_bytes().as_ptr(), value.as_bytes().as_ptr());
+    }
+
+    #[test]
+    fn only_what_can_be_a_header_is_a_placement() {
+        use InvalidPlacement::{Name, Prefix};
+        let cases = [
+            ("X-Token", "", Ok(true)),
+            ("x-token", "Token ", Ok(true)),
+            ("Authorization", "Zoho-oauthtoken ", Ok(false)),
+            ("AUTHORIZATION", "", Ok(false)),
+            ("proxy-authorization", "", Ok(true)),
+            ("", "", Err(Name)),
+            ("x token", "", Err(Name)),
+            ("x-token:", "", Err(Name)),
+            ("x-tökén", "", Err(Name)),
+            ("x-token", "a\r\nb", Err(Prefix)),
+            ("x-token", "a\tb", Err(Prefix)),
+            ("x-token", "é", Err(Prefix)),
+        ];
+        for (name, prefix, survives) in cases {
+            let found = Placement::header(name, prefix).map(|placement| placement.survives_redirects());
+            assert_eq!(found, survives, "{name:?} {prefix:?}");
+        }
+        assert!(!Placement::bearer().survives_redirects());
+        assert!(Placement::function(|_, _| {}).survives_redirects(), "nobody knows what it writes");
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use reqwest::Url;
 
+use crate::cookies::Cookies;
 use crate::id::SessionId;
 use crate::refresh::error::RefreshError;
 use crate::tokens::Tokens;
@@ -64,6 +65,13 @@ pub trait Refresher: Send + Sync + 'static {
     /// program sends them itself. None by default.
     fn endpoints(&self) -> &[Url] {
         &[]
+    }
+
+    /// The cookies that this refresher and the requests of its session share, where a session lives in cookies. None by
+    /// default.
+    #[cfg_attr(not(feature = "cookie-refresh"), doc(hidden))]
+    fn cookies(&self) -> Option<Arc<Cookies>> {
+        None
     }
 
     /// Tells the issuer that the grant is no longer wanted, at a logout (RFC 7009). Does nothing by default.

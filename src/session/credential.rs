@@ -1,6 +1,7 @@
 //! Tokens as lent to one request, ready to be written on it.
 
-use std::sync::Arc;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use http::HeaderValue;
 
@@ -9,12 +10,14 @@ use crate::id::Version;
 use crate::policy::placement;
 use crate::tokens::Tokens;
 
-/// The prepared header, and which tokens it holds; shared by the requests that carry them.
-#[derive(Debug)]
+/// Tokens, the headers prepared from them, and which ones they are; shared by the requests that carry them.
 pub(crate) struct Credential {
     pub(crate) version: Version,
-    /// `None` for tokens that the program cannot see.
-    pub(crate) header: Option<HeaderValue>,
+    pub(crate) tokens: Arc<Tokens>,
+    /// The value of the standard header; `None` for tokens that the program cannot see.
+    pub(crate) bearer: Option<HeaderValue>,
+    /// Values for other headers by their prefixes, each prepared when it is first asked for.
+    others: Mutex<Vec<(Arc<str>, HeaderValue)>>,
 }
 
 /// A credential that any request may have until it is due.
@@ -25,7 +28,28 @@ pub(crate) struct Free {
 }
 
 impl Credential {
-    pub(crate) fn new(version: Version, tokens: &Tokens) -> Self {
-        Self { version, header: placement::bearer(tokens) }
+    pub(crate) fn new(version: Version, tokens: &Arc<Tokens>) -> Self {
+        let bearer = placement::prepared(placement::BEARER, tokens);
+        Self { version, tokens: Arc::clone(tokens), bearer, others: Mutex::default() }
+    }
+
+    /// The value of a header whose text before the token is `prefix`.
+    pub(crate) fn behind(&self, prefix: &Arc<str>) -> Option<HeaderValue> {
+        let mut others = self.others.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, value)) = others.iter().find(|(known, _)| known == prefix) {
+            return Some(value.clone());
+        }
+        let value = placement::prepared(prefix, &self.tokens)?;
+        others.push((Arc::clone(prefix), value.clone()));
+        Some(value)
+    }
+}
+
+impl fmt::Debug for Credential {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Credential")
+            .field("version", &self.version)
+            .field("tokens", &self.tokens)
+            .finish_non_exhaustive()
     }
 }

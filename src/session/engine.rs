@@ -8,6 +8,7 @@ use secrecy::SecretString;
 use tokio::sync::{Mutex, MutexGuard};
 
 use crate::clock::{Clock, Now, SystemClock, Wall};
+use crate::cookies::Cookies;
 use crate::event::{Event, State};
 use crate::flight::{Arrival, Waiter};
 use crate::id::{LoginId, SessionId, Version};
@@ -25,6 +26,8 @@ pub(crate) struct Engine {
     pub(crate) bounds: Bounds,
     pub(crate) store: Arc<dyn TokenStore>,
     pub(crate) refresher: Arc<dyn Refresher>,
+    /// Where the session lives in cookies: those.
+    pub(crate) cookies: Option<Arc<Cookies>>,
     clock: Arc<dyn Clock>,
     /// What a request with good tokens reads, and nothing else.
     published: RwLock<Option<Free>>,
@@ -43,8 +46,8 @@ struct Guarded {
     core: Core,
     /// Where those wait who need the flight that is up.
     arrival: Option<(FlightId, Arrival<Outcome>)>,
-    /// The header of these tokens, so that it is written once.
-    prepared: Option<(Arc<Tokens>, Arc<Credential>)>,
+    /// The tokens at hand as they are lent, so that their headers are prepared once.
+    prepared: Option<Arc<Credential>>,
     /// Whether a task is waiting to save again.
     saver: bool,
     /// Logins and logouts of this program so far.
@@ -53,9 +56,9 @@ struct Guarded {
 
 /// What a request gets that had to ask.
 pub(crate) enum Lending {
-    Go(Arc<Credential>, Arc<Tokens>),
+    Go(Arc<Credential>),
     /// And it had better see to it that the flight it began has landed.
-    GoEarly(Arc<Credential>, Arc<Tokens>, FlightId, Waiter<Outcome>),
+    GoEarly(Arc<Credential>, FlightId, Waiter<Outcome>),
     Wait {
         waiter: Waiter<Outcome>,
         launch: Option<FlightId>,
@@ -86,11 +89,13 @@ impl Engine {
         outbox: Outbox,
     ) -> Self {
         let core = Core::new(id.clone(), rules);
+        let cookies = refresher.cookies();
         Self {
             id,
             bounds,
             store,
             refresher,
+            cookies,
             clock,
             published: RwLock::new(None),
             guarded: Mutex::new(Guarded { core, arrival: None, prepared: None, saver: false, changes: 0 }),
@@ -131,10 +136,10 @@ impl Engine {
         let answer = guarded.core.need(now, need, begun);
         let begun = begun.or_else(|| guarded.core.held().map(|held| held.version.login));
         let lending = match answer {
-            Answer::Go(lent) => Lending::Go(guarded.credential(lent.version, &lent.tokens), lent.tokens),
+            Answer::Go(lent) => Lending::Go(guarded.credential(lent.version, &lent.tokens)),
             Answer::GoEarly(lent, flight) => {
                 let waiter = guarded.waiter(flight);
-                Lending::GoEarly(guarded.credential(lent.version, &lent.tokens), lent.tokens, flight, waiter)
+                Lending::GoEarly(guarded.credential(lent.version, &lent.tokens), flight, waiter)
             }
             Answer::Wait { flight, launch } => {
                 let launch = launch.then_some(flight);
@@ -202,6 +207,9 @@ impl Engine {
         let now = self.now();
         let mut guarded = self.guard();
         let changed = guarded.core.log_in(now, chance(), tokens);
+        if let Some(cookies) = &self.cookies {
+            cookies.log_in();
+        }
         self.change(guarded, changed)
     }
 
@@ -219,6 +227,9 @@ impl Engine {
             return None;
         }
         let changed = guarded.core.log_out(now, chance())?;
+        if let Some(cookies) = &self.cookies {
+            cookies.log_out();
+        }
         Some(self.change(guarded, changed))
     }
 
@@ -362,11 +373,8 @@ impl Guarded {
     fn credential(&mut self, version: Version, tokens: &Arc<Tokens>) -> Arc<Credential> {
         match &self.prepared {
             // Not by their version: another process may have stored other tokens under the same one.
-            Some((of, prepared)) if Arc::ptr_eq(of, tokens) => Arc::clone(prepared),
-            _ => {
-                let prepared = Arc::new(Credential::new(version, tokens));
-                Arc::clone(&self.prepared.insert((Arc::clone(tokens), prepared)).1)
-            }
+            Some(prepared) if Arc::ptr_eq(&prepared.tokens, tokens) => Arc::clone(prepared),
+            _ => Arc::clone(self.prepared.insert(Arc::new(Credential::new(version, tokens)))),
         }
     }
 }

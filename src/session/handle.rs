@@ -93,6 +93,20 @@ impl Session {
         Err(AuthError::new(Kind::LoggedOut, self.id(), "another login or a logout came before this login was saved"))
     }
 
+    /// Says that somebody logged in whose tokens the program cannot see, as where a session lives in cookies: the answer to
+    /// the login brought them. A [login path](crate::CookieRefresh::login_path) says so by itself.
+    ///
+    /// # Errors
+    ///
+    /// As [`login`](Self::login).
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`login`](Self::login).
+    pub async fn logged_in(&self) -> Result<(), AuthError> {
+        self.login(Tokens::unseen()).await
+    }
+
     /// Logs out: the tokens are forgotten at once, a tombstone takes their place in the store, and then the issuer is told,
     /// if the refresher knows how.
     ///
@@ -184,7 +198,7 @@ impl Session {
         // What is done with the token is no more ours to repeat than a request that is sent once.
         let loan = lend(&self.0, Need::Sign { sent_once: true }, None, self.0.bounds.wait).await?;
         let loan = loan.ok_or_else(|| self.nobody())?;
-        loan.tokens.access_token().cloned().ok_or_else(|| {
+        loan.credential.tokens.access_token().cloned().ok_or_else(|| {
             AuthError::new(Kind::Misconfigured, self.id(), "this session's access token cannot be seen by the program")
         })
     }

@@ -11,12 +11,10 @@ use crate::session::core::{Need, Outcome};
 use crate::session::credential::Credential;
 use crate::session::engine::{Engine, Lending};
 use crate::session::{exchange, reentrance};
-use crate::tokens::Tokens;
 
 /// Tokens lent to one request, and the flight it began for them, if it did.
 pub(crate) struct Loan {
     pub(crate) credential: Arc<Credential>,
-    pub(crate) tokens: Arc<Tokens>,
     pub(crate) early: Option<Early>,
 }
 
@@ -56,10 +54,10 @@ async fn ask(engine: &Arc<Engine>, mut need: Need, mut begun: Option<LoginId>) -
             exchange::launch(engine, flight);
         }
         let (mut waiter, unread) = match lending {
-            Lending::Go(credential, tokens) => return Ok(Some(Loan { credential, tokens, early: None })),
-            Lending::GoEarly(credential, tokens, flight, waiter) => {
+            Lending::Go(credential) => return Ok(Some(Loan { credential, early: None })),
+            Lending::GoEarly(credential, flight, waiter) => {
                 exchange::launch(engine, flight);
-                return Ok(Some(Loan { credential, tokens, early: Some(Early(waiter)) }));
+                return Ok(Some(Loan { credential, early: Some(Early(waiter)) }));
             }
             Lending::Wait { waiter, launch, begun: under, unread } => {
                 begun = under;
@@ -76,7 +74,7 @@ async fn ask(engine: &Arc<Engine>, mut need: Need, mut begun: Option<LoginId>) -
             Some(Outcome::Lent(lent)) if unread => begun = Some(lent.version.login),
             Some(Outcome::Lent(lent)) if begun.is_none_or(|begun| begun == lent.version.login) => {
                 if let Some(credential) = engine.credential(&lent) {
-                    return Ok(Some(Loan { credential, tokens: lent.tokens, early: None }));
+                    return Ok(Some(Loan { credential, early: None }));
                 }
                 // A logout was quicker than this one's turn.
                 begun = Some(lent.version.login);

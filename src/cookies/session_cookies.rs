@@ -1,0 +1,206 @@
+//! The cookies of one session, apart from everybody else's.
+
+use std::fmt;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use http::header::SET_COOKIE;
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use reqwest::{Request, Url};
+
+use crate::cookies::closing::Closing;
+use crate::cookies::csrf::{CookieView, Csrf};
+use crate::cookies::jar::{CookiePlace, Jar};
+use crate::platform::Panicked;
+use crate::policy::origins::{Origins, same};
+use crate::policy::paths::ExcludedPaths;
+
+/// The cookies of one session: shared by the program's client, which [`guard`](crate::AuthRefresh::guard) connects to
+/// them, and the session's refresher.
+///
+/// They answer for the session's origins and the refresher's endpoints and for no other place, by scheme, host and port:
+/// cookies themselves know no ports. At a logout they are emptied. Until the requests that were sent before the logout have
+/// ended, nothing but the answer to a login is taken, so that a late `Set-Cookie` does not undo it.
+///
+/// They are kept in memory and are gone when the program ends. To bring one over, [`get`](Self::get) it at the end and
+/// [`add`](Self::add) it at the start.
+///
+/// # Limits
+///
+/// Requests are known to be under way while [`AuthRefresh`](crate::AuthRefresh) sees them: send all of the session's requests
+/// through it, also those that are unsigned. An answer to a request of the old login that comes after the *next* login can
+/// still land.
+pub struct Cookies {
+    state: RwLock<State>,
+}
+
+struct State {
+    jar: Jar,
+    /// What was in the jar at the last logout, for telling the server.
+    ended: Option<Jar>,
+    closing: Closing,
+    origins: Vec<Origins>,
+    endpoints: Vec<Url>,
+    login: ExcludedPaths,
+    csrf: Option<Csrf>,
+}
+
+impl Cookies {
+    /// No cookies yet, and of places only the refresher's endpoints.
+    #[cfg_attr(not(feature = "cookie-refresh"), expect(dead_code, reason = "no session lives in cookies"))]
+    pub(crate) fn new(endpoints: Vec<Url>) -> Arc<Self> {
+        let (jar, ended, closing, csrf) = (Jar::default(), None, Closing::default(), None);
+        let (origins, login) = (Vec::new(), ExcludedPaths::default());
+        Arc::new(Self { state: RwLock::new(State { jar, ended, closing, origins, endpoints, login, csrf }) })
+    }
+
+    /// Puts a cookie in, written as in a `Set-Cookie` header that `url` answered with. It is dropped when these cookies
+    /// do not answer for that place.
+    pub fn add(&self, set_cookie: &str, url: &Url) {
+        if let Ok(header) = HeaderValue::try_from(set_cookie) {
+            self.take(&mut std::iter::once(&header), url);
+        }
+    }
+
+    /// The value of the cookie of this name that a request to `url` would carry.
+    #[must_use]
+    pub fn get(&self, name: &str, url: &Url) -> Option<String> {
+        let state = self.read();
+        if state.answers_for(url) { CookieView::new(&state.jar, url).get(name) } else { None }
+    }
+
+    pub(crate) fn answer_for(&self, origins: &Origins) {
+        self.write().origins.push(origins.clone());
+    }
+
+    pub(crate) fn answer_for_endpoint(&self, endpoint: &Url) {
+        self.write().endpoints.push(endpoint.clone());
+    }
+
+    pub(crate) fn set_login(&self, path: &str) {
+        let mut state = self.write();
+        state.login = std::mem::take(&mut state.login).exclude(path);
+    }
+
+    pub(crate) fn set_csrf(
+        &self,
+        name: HeaderName,
+        read: impl Fn(&CookieView<'_>) -> Option<String> + Send + Sync + 'static,
+    ) {
+        self.write().csrf = Some(Csrf { name, read: Arc::new(read) });
+    }
+
+    /// Whether this request logs somebody in if it succeeds: it sends something to the login path.
+    pub(crate) fn is_login(&self, request: &Request) -> bool {
+        let asks_only = [Method::GET, Method::HEAD, Method::OPTIONS].contains(request.method());
+        !asks_only && self.read().is_login(request.url())
+    }
+
+    /// A request is sent; it has ended when what this returns is dropped.
+    pub(crate) fn under_way(self: &Arc<Self>) -> UnderWay {
+        UnderWay { cookies: Arc::clone(self), sent: self.write().closing.send() }
+    }
+
+    /// Somebody logged in.
+    pub(crate) fn log_in(&self) {
+        self.write().closing.log_in();
+    }
+
+    /// Somebody logged out: empty at once, and closed to what is late.
+    pub(crate) fn log_out(&self) {
+        let mut state = self.write();
+        state.closing.log_out();
+        state.ended = Some(std::mem::take(&mut state.jar));
+    }
+
+    /// Which logins and logouts there were so far, for [`accept`](Self::accept).
+    pub(crate) fn epoch(&self) -> u64 {
+        self.read().closing.epoch()
+    }
+
+    /// Takes the cookies of an answer to the refresher, unless somebody logged in or out since it asked.
+    pub(crate) fn accept(&self, headers: &HeaderMap, url: &Url, epoch: u64) {
+        let state = self.write();
+        if state.closing.epoch() == epoch {
+            state.jar.take(&mut headers.get_all(SET_COOKIE).iter(), url);
+        }
+    }
+
+    /// Writes the CSRF header that goes with the cookies.
+    pub(crate) fn write_csrf(&self, request: &mut Request) -> Result<(), Panicked> {
+        let (csrf, jar) = {
+            let state = self.read();
+            (state.csrf.clone(), state.jar.clone())
+        };
+        csrf.map_or(Ok(()), |csrf| csrf.write(request, &jar))
+    }
+
+    /// Writes what was there before the last logout on the request that tells the server about it. False when there is
+    /// nothing to tell, or it was told before.
+    pub(crate) fn write_ended(&self, request: &mut Request) -> Result<bool, Panicked> {
+        let (csrf, ended) = {
+            let mut state = self.write();
+            (state.csrf.clone(), state.ended.take())
+        };
+        let Some(jar) = ended else { return Ok(false) };
+        if let Some(header) = jar.header(request.url()) {
+            let _vacant = request.headers_mut().insert(http::header::COOKIE, header);
+        }
+        csrf.map_or(Ok(()), |csrf| csrf.write(request, &jar))?;
+        Ok(true)
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, State> {
+        self.state.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, State> {
+        self.state.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn answers_for(&self, url: &Url) -> bool {
+        self.origins.iter().any(|origins| origins.allows(url))
+            || self.endpoints.iter().any(|endpoint| same(endpoint, url))
+    }
+
+    fn is_login(&self, url: &Url) -> bool {
+        self.answers_for(url) && self.login.contains(url)
+    }
+}
+
+impl CookiePlace for Cookies {
+    fn take(&self, set_cookies: &mut dyn Iterator<Item = &HeaderValue>, url: &Url) {
+        // Under the same lock as a logout, which comes before all of this or after it.
+        let state = self.write();
+        if state.answers_for(url) && (!state.closing.is_closed() || state.is_login(url)) {
+            state.jar.take(set_cookies, url);
+        }
+    }
+
+    fn header(&self, url: &Url) -> Option<HeaderValue> {
+        let state = self.read();
+        if state.answers_for(url) { state.jar.header(url) } else { None }
+    }
+}
+
+impl fmt::Debug for Cookies {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = self.read();
+        let csrf = state.csrf.as_ref().map(|csrf| &csrf.name);
+        f.debug_struct("Cookies").field("login", &state.login).field("csrf", &csrf).finish_non_exhaustive()
+    }
+}
+
+/// One request under way.
+#[derive(Debug)]
+pub(crate) struct UnderWay {
+    cookies: Arc<Cookies>,
+    sent: u64,
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.cookies.write().closing.end(self.sent);
+    }
+}

@@ -1,0 +1,57 @@
+//! Writing what a request is to carry: tokens, where they can be seen, and what goes with cookies.
+
+use http::header::AUTHORIZATION;
+use reqwest::Request;
+
+use crate::error::{AuthError, Kind};
+use crate::event::Event;
+use crate::middleware::auth_refresh::AuthRefresh;
+use crate::platform::{Panicked, caught};
+use crate::policy::placement::Place;
+use crate::session::Credential;
+
+impl AuthRefresh {
+    /// Signs a request that is about to be sent.
+    ///
+    /// # Errors
+    ///
+    /// When a function of the program panics.
+    #[inline]
+    pub(crate) fn write(&self, request: &mut Request, credential: &Credential) -> Result<(), AuthError> {
+        if self.placement.place().is_some() || self.cookies.is_some() {
+            return self.write_otherwise(request, credential);
+        }
+        if let Some(bearer) = &credential.bearer {
+            let _vacant = request.headers_mut().insert(AUTHORIZATION, bearer.clone());
+        }
+        Ok(())
+    }
+
+    #[cold]
+    fn write_otherwise(&self, request: &mut Request, credential: &Credential) -> Result<(), AuthError> {
+        let placed = match self.placement.place() {
+            None => {
+                if let Some(bearer) = &credential.bearer {
+                    let _vacant = request.headers_mut().insert(AUTHORIZATION, bearer.clone());
+                }
+                Ok(())
+            }
+            Some(Place::Header(name, prefix)) => {
+                if let Some(value) = credential.behind(prefix) {
+                    let _vacant = request.headers_mut().insert(name.clone(), value);
+                }
+                Ok(())
+            }
+            Some(Place::Function(place)) => caught(|| place(request, &credential.tokens)),
+        };
+        let with_csrf = placed.and_then(|()| self.cookies.as_ref().map_or(Ok(()), |own| own.write_csrf(request)));
+        with_csrf.map_err(|panicked| self.callback_failed(panicked, "writing the tokens on a request"))
+    }
+
+    /// A function of the program panicked: that is told, and ends the one request that it was called for.
+    pub(crate) fn callback_failed(&self, _panicked: Panicked, doing: &str) -> AuthError {
+        self.session.engine().tell(Event::CallbackFailed);
+        let what = format!("the program's own function for {doing} panicked");
+        AuthError::new(Kind::Misconfigured, self.session.id(), what)
+    }
+}
