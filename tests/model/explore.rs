@@ -63,6 +63,11 @@ fn scenes() -> Vec<(&'static str, Scene)> {
         ("other processes", scene(0, 1, 0, 1, 0, 2)),
         ("other processes and a fault", Scene { trips: [1, 0], ..scene(1, 1, 0, 1, 1, 1) }),
         ("logs in alone", Scene { stored: false, trips: [1, 0], start: Start::LogsInAlone, ..scene(1, 1, 1, 0, 0, 0) }),
+        ("presumed", Scene { stored: false, start: Start::Assumed, ..scene(1, 0, 1, 1, 0, 1) }),
+        (
+            "presumed, and a login",
+            Scene { stored: false, trips: [1, 0], start: Start::Assumed, ..scene(1, 1, 1, 1, 0, 0) },
+        ),
         ("nobody yet", Scene { stored: false, trips: [1, 0], ..scene(1, 1, 1, 1, 0, 0) }),
     ]
 }

@@ -19,6 +19,7 @@ pub(super) const ALL: &[&str] = &[
     "saved: same, needs login: Adopt",
     "saved: lower, needs login: Overwrite",
     "saved: absent, nothing: Lost",
+    "saved: absent, nothing: Same",
     "unreadable: saved in its place",
     "unreadable: a tombstone",
     "a newer major version: as unavailable",

@@ -2,7 +2,7 @@
 //!
 //! | the store holds | memory was stored once | memory is not stored yet |
 //! |---|---|---|
-//! | nothing | lost: write ours, and say so | write ours |
+//! | nothing | lost: write ours, and say so; if ours was presumed because nothing was stored, go on | write ours |
 //! | the same version | go on | it was stored after all: take it over and go on |
 //! | our login, a higher generation | take it over | take it over |
 //! | our login, a lower generation | write ours | write ours |
@@ -50,7 +50,11 @@ pub(crate) fn judge(memory: &Memory, unsaved: Option<&Unsaved>, found: Option<&R
 /// Ours was stored once.
 fn saved(memory: &Memory, ours: Version, found: Option<&Record>) -> Found {
     let Some(found) = found else {
-        return if mutant!(AbsentMeansLogout) { Found::Adopt } else { Found::Lost };
+        return match memory {
+            Memory::Tokens(held) if held.presumed => Found::Same,
+            _ if mutant!(AbsentMeansLogout) => Found::Adopt,
+            _ => Found::Lost,
+        };
     };
     let theirs = found.version();
     if theirs.login != ours.login {

@@ -25,6 +25,8 @@ pub(crate) struct Held {
     pub(crate) version: Version,
     pub(crate) tokens: Arc<Tokens>,
     pub(crate) freshness: Freshness,
+    /// Assumed because nothing was stored, and so stored nowhere.
+    pub(crate) presumed: bool,
 }
 
 /// A tombstone in memory.

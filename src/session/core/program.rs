@@ -13,7 +13,7 @@ use crate::refresh::error::{RefreshError, Verdict};
 use crate::session::core::board::{self, Found};
 use crate::session::core::chance::Chance;
 use crate::session::core::flight::{Flight, FlightId, Heard, Leg, LockHeard, Outcome, Purpose, Step};
-use crate::session::core::memory::{Ended, Memory, Unsaved};
+use crate::session::core::memory::{Ended, Held, Memory, Unsaved};
 use crate::session::core::mutants::mutant;
 use crate::session::core::state::Core;
 use crate::store::error::StoreError;
@@ -122,7 +122,6 @@ impl Core {
                 self.give_way(now, chance, flight, found, false)
             }
             Found::Same => self.same(now, chance, flight, found),
-            Found::Lost if self.is_presumed() => self.same(now, chance, flight, found),
             Found::Stored => {
                 let mut tell = Vec::new();
                 if let Some(record) = found {
@@ -147,11 +146,6 @@ impl Core {
         }
     }
 
-    /// Whether memory holds what was assumed because nothing was stored: that is no loss.
-    fn is_presumed(&self) -> bool {
-        self.rules.start == Start::Assumed && self.held().is_some_and(|held| held.version.generation == 0)
-    }
-
     /// The store holds what memory holds.
     fn same(&mut self, now: Now, chance: Chance, flight: &mut Flight, found: Option<&Record>) -> Step {
         if let Some(found) = found {
@@ -167,7 +161,8 @@ impl Core {
                 self.memory = match self.rules.start {
                     Start::Assumed => {
                         let version = Version::new(chance.login, 0);
-                        Memory::Tokens(self.hold(version, Tokens::unseen().settled(now.wall), chance.jitter))
+                        let held = self.hold(version, Tokens::unseen().settled(now.wall), chance.jitter);
+                        Memory::Tokens(Held { presumed: true, ..held })
                     }
                     Start::NeedsLogin | Start::LogsInAlone => Memory::Nobody,
                 };

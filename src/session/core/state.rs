@@ -141,7 +141,7 @@ impl Core {
             None => tokens.settled(Wall(0)),
         };
         let freshness = Freshness::of(&tokens, self.rules.ahead, jitter);
-        Held { version, tokens: Arc::new(tokens), freshness }
+        Held { version, tokens: Arc::new(tokens), freshness, presumed: false }
     }
 
     /// Makes this the memory, and tells what changed by it.
