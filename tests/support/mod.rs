@@ -3,6 +3,7 @@
 //! - [`Grants`]: what an issuer knows, without sockets or clock: logins, one-time rotation, reuse detection, expiry.
 //! - [`Issuer`]: its token endpoint, with faults, outages, client authentication, gates and counters.
 //! - [`Api`]: a resource server that takes the issuer's access tokens, with gates and counters of its own.
+//! - [`Gateway`]: a home-grown gateway whose sessions live in cookies.
 //! - [`Gate`]: holds whoever comes until it is opened, and tells when enough have come; tests need no sleep.
 //!
 //! It is as strict as the strictest real issuers: a refresh token works once, and its second use ends the whole grant,
@@ -16,6 +17,7 @@ mod client;
 mod counters;
 mod faults;
 mod gate;
+mod gateway;
 mod grants;
 mod issuer;
 mod server;
@@ -25,5 +27,6 @@ pub use client::Client;
 pub use counters::{ApiCounts, GrantCounts, IssuerCounts, Tally};
 pub use faults::{Fault, Outage};
 pub use gate::Gate;
+pub use gateway::{Gateway, GatewayCounts};
 pub use grants::{Denied, Grants, Holder, Issued, Names, Refused, Rotation};
 pub use issuer::{Issuer, TokenCall};
