@@ -53,6 +53,8 @@
 //! `reqwest`.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod answer_shape;
+mod answer_time;
 mod builder;
 mod clock;
 mod cookies;
@@ -60,6 +62,7 @@ mod error;
 mod event;
 mod flight;
 mod id;
+mod member_path;
 mod members;
 mod middleware;
 mod peek;
@@ -85,10 +88,10 @@ pub use policy::placement::{InvalidPlacement, Placement};
 pub use policy::response_head::ResponseHead;
 #[cfg(feature = "refresh-grant")]
 pub use refresh::RefreshGrant;
-#[cfg(feature = "_endpoint")]
-pub use refresh::SetupError;
 pub use refresh::contract::{RefreshReason, RefreshRequest, Refresher, Revocation, Start};
 pub use refresh::error::RefreshError;
+#[cfg(feature = "_endpoint")]
+pub use refresh::{Dialect, MemberPaths, RefreshAnswer, SetupError};
 pub use secrecy::{ExposeSecret, SecretString};
 pub use session::{Events, LogoutReport, Session};
 pub use store::{Lock, LockGuard, MemoryStore, Record, StoreError, Swap, TokenStore};

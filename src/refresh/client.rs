@@ -3,10 +3,10 @@
 use reqwest::{ClientBuilder, RequestBuilder};
 use zeroize::Zeroizing;
 
+use crate::refresh::answer::Answer;
 use crate::refresh::endpoint::Endpoint;
 use crate::refresh::failure::Failure;
 use crate::refresh::setup::SetupError;
-use crate::refresh::wire::Answer;
 
 /// The longest answer read. Tokens are a few kilobytes; more is a mistake or an attack.
 const ANSWER_CAP: usize = 1 << 20;

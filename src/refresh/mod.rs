@@ -1,14 +1,30 @@
 //! What turns old tokens into new ones.
 
 #[cfg(feature = "_endpoint")]
+#[cfg_attr(
+    not(all(feature = "refresh-grant", feature = "json-refresh", feature = "cookie-refresh")),
+    allow(dead_code, reason = "each refresher uses its own part")
+)]
+mod answer;
+#[cfg(feature = "_endpoint")]
+#[cfg_attr(
+    not(all(feature = "refresh-grant", feature = "json-refresh", feature = "cookie-refresh")),
+    allow(dead_code, reason = "each refresher uses its own part")
+)]
 mod client;
 pub(crate) mod contract;
+#[cfg(feature = "_endpoint")]
+mod dialect;
 #[cfg(feature = "_endpoint")]
 mod endpoint;
 pub(crate) mod error;
 #[cfg(feature = "_endpoint")]
 mod failure;
 mod func;
+#[cfg(feature = "_endpoint")]
+mod member_paths;
+#[cfg(feature = "_endpoint")]
+mod refresh_answer;
 #[cfg(feature = "refresh-grant")]
 mod refresh_grant;
 #[cfg(feature = "_endpoint")]
@@ -16,8 +32,18 @@ mod retry_after;
 #[cfg(feature = "_endpoint")]
 mod setup;
 #[cfg(feature = "_endpoint")]
+#[cfg_attr(
+    not(all(feature = "refresh-grant", feature = "json-refresh", feature = "cookie-refresh")),
+    allow(dead_code, reason = "each refresher uses its own part")
+)]
 mod wire;
 
+#[cfg(feature = "_endpoint")]
+pub use dialect::Dialect;
+#[cfg(feature = "_endpoint")]
+pub use member_paths::MemberPaths;
+#[cfg(feature = "_endpoint")]
+pub use refresh_answer::RefreshAnswer;
 #[cfg(feature = "refresh-grant")]
 pub use refresh_grant::RefreshGrant;
 #[cfg(feature = "_endpoint")]

@@ -8,13 +8,15 @@ use reqwest::{ClientBuilder, Url};
 use secrecy::SecretString;
 
 use crate::platform;
+use crate::refresh::answer::Expect;
 use crate::refresh::client::TokenClient;
 use crate::refresh::contract::{RefreshRequest, Refresher};
+use crate::refresh::dialect::Dialect;
 use crate::refresh::endpoint::Endpoint;
 use crate::refresh::error::RefreshError;
 use crate::refresh::failure::Failure;
 use crate::refresh::setup::SetupError;
-use crate::refresh::wire::{self, Authentication, ClientIdentity};
+use crate::refresh::wire::{self, Authentication, ClientIdentity, Sent};
 use crate::tokens::Tokens;
 
 /// What this grant writes by itself, or what would be a second client authentication.
@@ -50,6 +52,7 @@ const RESERVED: [&str; 7] =
 ///   `unsupported_grant_type`: the program is set up wrongly; the tokens are kept.
 /// - Anything else, so also a redirect, an unknown 4xx, a page of HTML or more than 1 MiB: no tokens now. They are kept,
 ///   and the status and the code are in the error.
+/// - Where the issuer differs from that, a [`Dialect`] says how.
 /// - No answer: no tokens now. If the request may have been sent, the session sends it once more; see
 ///   [`strict`](Self::strict).
 ///
@@ -63,6 +66,7 @@ pub struct RefreshGrant {
     client: ClientIdentity,
     scope: Option<String>,
     parameters: Vec<(String, SecretString)>,
+    dialect: Dialect,
     strict: bool,
     http: TokenClient,
 }
@@ -94,6 +98,7 @@ impl RefreshGrant {
             client: ClientIdentity { id, authentication: Authentication::Public },
             scope: None,
             parameters: Vec::new(),
+            dialect: Dialect::new(),
             strict: false,
             http: TokenClient::finish(ClientBuilder::new())?,
         })
@@ -155,6 +160,13 @@ impl RefreshGrant {
         Ok(self)
     }
 
+    /// Reads the issuer's answers by this dialect; by RFC 6749 alone by default.
+    #[must_use]
+    pub fn dialect(mut self, dialect: Dialect) -> Self {
+        self.dialect = dialect;
+        self
+    }
+
     /// For an issuer that ends a grant when a refresh token comes twice: an answer that got lost is not asked for at once
     /// with the same refresh token, as it is by default. The next request that needs tokens will send it again, since
     /// there is no other.
@@ -194,7 +206,9 @@ impl Refresher for RefreshGrant {
         }
         let sent = self.http.send(post, &self.endpoint).await;
         let answer = sent.map_err(Failure::into_error)?;
-        answer.into_tokens(refresh_token, &self.client, platform::wall())
+        let secrets = Sent::new([refresh_token].into_iter().chain(self.client.secret()));
+        // Of the statuses none is known to mean that the grant is dead.
+        answer.judge(&self.dialect, Expect::Tokens, &[], &secrets, platform::wall())
     }
 
     fn resubmits(&self) -> bool {
@@ -214,6 +228,7 @@ impl fmt::Debug for RefreshGrant {
             .field("authentication", &self.client.authentication)
             .field("scope", &self.scope)
             .field("parameters", &self.parameters.iter().map(|(name, _)| name).collect::<Vec<_>>())
+            .field("dialect", &self.dialect)
             .field("strict", &self.strict)
             .finish_non_exhaustive()
     }

@@ -23,6 +23,9 @@ enum Floor {
 /// Where each file stands. The first row that fits is taken; a row that ends in `/` stands for a whole folder.
 const FLOORS: &[(&str, Floor)] = &[
     ("tokens.rs", Floor::Words),
+    ("member_path.rs", Floor::Words),
+    ("answer_shape.rs", Floor::Words),
+    ("answer_time.rs", Floor::Words),
     ("members.rs", Floor::Words),
     ("token_answer.rs", Floor::Words),
     ("id.rs", Floor::Words),
