@@ -86,6 +86,8 @@ pub use middleware::{AuthRefresh, NotRetryable, RequestBuilderExt, Retried, acti
 pub use policy::origins::{InvalidOrigin, Origins};
 pub use policy::placement::{InvalidPlacement, Placement};
 pub use policy::response_head::ResponseHead;
+#[cfg(feature = "json-refresh")]
+pub use refresh::JsonRefresh;
 #[cfg(feature = "refresh-grant")]
 pub use refresh::RefreshGrant;
 pub use refresh::contract::{RefreshReason, RefreshRequest, Refresher, Revocation, Start};

@@ -37,12 +37,7 @@ impl Tokens {
     /// When it is no JSON object with an access token that can be sent, names a token type other than `Bearer` or `DPoP`,
     /// reports an error, or says one thing twice. The error never quotes the answer.
     pub fn from_json(answer: impl AsRef<[u8]>) -> Result<Self, InvalidToken> {
-        let shape = AnswerShape::default();
-        let answer = TokenAnswer { members: Members::of_json(answer.as_ref(), shape.single())?, shape: &shape };
-        if answer.error().is_some() {
-            return Err(InvalidToken::ErrorAnswer);
-        }
-        answer.into_tokens(Age::Unknown)
+        TokenAnswer::kept(answer.as_ref(), &AnswerShape::default())
     }
 }
 
@@ -66,6 +61,12 @@ impl<'a> TokenAnswer<'a> {
     #[cfg_attr(not(feature = "_endpoint"), allow(dead_code, reason = "no built-in refresher reads an answer"))]
     pub(crate) fn read(body: &[u8], content_type: Option<&str>, shape: &'a AnswerShape) -> Result<Self, InvalidToken> {
         Ok(Self { members: Members::read(body, content_type, shape.single())?, shape })
+    }
+
+    /// The tokens of a JSON answer that the program received by itself, perhaps long ago.
+    pub(crate) fn kept(body: &[u8], shape: &'a AnswerShape) -> Result<Tokens, InvalidToken> {
+        let answer = Self { members: Members::of_json(body, shape.single())?, shape };
+        if answer.error().is_some() { Err(InvalidToken::ErrorAnswer) } else { answer.into_tokens(Age::Unknown) }
     }
 
     #[cfg_attr(not(feature = "_endpoint"), allow(dead_code, reason = "no built-in refresher reads an answer"))]

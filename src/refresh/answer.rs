@@ -20,7 +20,6 @@ use crate::tokens::{InvalidToken, Tokens};
 const LONGEST_CODE: usize = 64;
 
 /// The statuses by which a home-grown endpoint says that a grant is dead, unless a dialect says otherwise.
-#[allow(dead_code, reason = "for refreshers of home-grown endpoints")]
 pub(crate) const HOME_GROWN: [StatusCode; 2] = [StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN];
 
 /// What a good answer holds.

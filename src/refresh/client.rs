@@ -1,6 +1,6 @@
 //! The HTTP client of a refresher: the user's, finished so that what is sent goes to one place, once.
 
-use reqwest::{ClientBuilder, RequestBuilder};
+use reqwest::{ClientBuilder, Method, RequestBuilder};
 use zeroize::Zeroizing;
 
 use crate::refresh::answer::Answer;
@@ -28,8 +28,8 @@ impl TokenClient {
         client.map(Self).map_err(|error| SetupError::Http(error.without_url()))
     }
 
-    pub(crate) fn post(&self, endpoint: &Endpoint) -> RequestBuilder {
-        self.0.post(endpoint.url().clone())
+    pub(crate) fn request(&self, method: Method, endpoint: &Endpoint) -> RequestBuilder {
+        self.0.request(method, endpoint.url().clone())
     }
 
     /// Sends `request` and reads the answer, whatever it says.

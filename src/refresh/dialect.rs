@@ -9,6 +9,8 @@ use http::StatusCode;
 use crate::answer_shape::AnswerShape;
 use crate::refresh::member_paths::MemberPaths;
 use crate::refresh::refresh_answer::RefreshAnswer;
+use crate::token_answer::TokenAnswer;
+use crate::tokens::{InvalidToken, Tokens};
 
 /// The codes that say: this grant is dead. The second is GitHub's.
 const REJECTED: [&str; 2] = ["invalid_grant", "bad_refresh_token"];
@@ -203,6 +205,29 @@ impl Dialect {
     pub fn success_when(mut self, predicate: impl Fn(&RefreshAnswer<'_>) -> bool + Send + Sync + 'static) -> Self {
         self.success_when = Some(Arc::new(predicate));
         self
+    }
+
+    /// Reads the JSON answer that the program's own login got from such an issuer, as [`Tokens::from_json`] reads one of RFC
+    /// 6749. A moment of expiry goes before a lifetime here, because the answer may have been kept for a while. Statuses and
+    /// predicates have no part in it.
+    ///
+    /// ```
+    /// use reqwest_auth_refresh::Dialect;
+    ///
+    /// let dialect = Dialect::new().access_token("data.accessToken").refresh_token("data.refreshToken");
+    /// let answer = r#"{"status": "success", "data": {"accessToken": "a", "refreshToken": "r", "user": "alice"}}"#;
+    /// let tokens = dialect.tokens(answer)?;
+    ///
+    /// assert!(tokens.access_token().is_some() && tokens.refresh_token().is_some());
+    /// assert_eq!(tokens.extra()["data"], serde_json::json!({"user": "alice"}));
+    /// # Ok::<(), reqwest_auth_refresh::InvalidToken>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`Tokens::from_json`].
+    pub fn tokens(&self, answer: impl AsRef<[u8]>) -> Result<Tokens, InvalidToken> {
+        TokenAnswer::kept(answer.as_ref(), &self.shape)
     }
 
     pub(crate) fn shape(&self) -> &AnswerShape {

@@ -21,6 +21,10 @@ pub(crate) mod error;
 #[cfg(feature = "_endpoint")]
 mod failure;
 mod func;
+#[cfg(feature = "json-refresh")]
+mod json_refresh;
+#[cfg(feature = "json-refresh")]
+mod json_request;
 #[cfg(feature = "_endpoint")]
 mod member_paths;
 #[cfg(feature = "_endpoint")]
@@ -40,6 +44,8 @@ mod wire;
 
 #[cfg(feature = "_endpoint")]
 pub use dialect::Dialect;
+#[cfg(feature = "json-refresh")]
+pub use json_refresh::JsonRefresh;
 #[cfg(feature = "_endpoint")]
 pub use member_paths::MemberPaths;
 #[cfg(feature = "_endpoint")]

@@ -4,7 +4,7 @@ use std::fmt;
 
 use async_trait::async_trait;
 use http::header::{ACCEPT, CONTENT_TYPE};
-use reqwest::{ClientBuilder, Url};
+use reqwest::{ClientBuilder, Method, Url};
 use secrecy::SecretString;
 
 use crate::platform;
@@ -199,7 +199,7 @@ impl Refresher for RefreshGrant {
             return Err(RefreshError::rejected("no_refresh_token"));
         };
         let form = wire::refresh_form(refresh_token, &self.client, self.scope.as_deref(), &self.parameters);
-        let mut post = self.http.post(&self.endpoint).header(ACCEPT, "application/json");
+        let mut post = self.http.request(Method::POST, &self.endpoint).header(ACCEPT, "application/json");
         post = post.header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(form);
         if let Some((user, password)) = self.client.basic() {
             post = post.basic_auth(&*user, Some(&*password));

@@ -27,6 +27,19 @@ pub enum SetupError {
     /// A `resource` is no absolute URI, or has a fragment (RFC 8707 section 2).
     #[error("the resource is not an absolute URI without a fragment")]
     Resource,
+    /// What is to be sent has no name, or the name of something else that is sent: two things cannot stand in one place, nor
+    /// one where another has its members.
+    #[error("`{0}` is taken by something else that is sent, or no name")]
+    Taken(String),
+    /// A header's name or value cannot be sent, or is for the HTTP client to say.
+    #[error("a header's name or value cannot be sent")]
+    Header,
+    /// A GET request has no body to write members into.
+    #[error("a GET request has no body to write members into")]
+    NoBody,
+    /// The method is none of GET, POST and PUT.
+    #[error("the method is none of GET, POST and PUT")]
+    Method,
     /// The HTTP client cannot be built.
     #[error("the HTTP client cannot be built")]
     Http(#[source] reqwest::Error),
