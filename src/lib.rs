@@ -86,6 +86,8 @@ pub use middleware::{AuthRefresh, NotRetryable, RequestBuilderExt, Retried, acti
 pub use policy::origins::{InvalidOrigin, Origins};
 pub use policy::placement::{InvalidPlacement, Placement};
 pub use policy::response_head::ResponseHead;
+#[cfg(feature = "cookie-refresh")]
+pub use refresh::CookieRefresh;
 #[cfg(feature = "json-refresh")]
 pub use refresh::JsonRefresh;
 #[cfg(feature = "refresh-grant")]

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use http::{HeaderName, HeaderValue};
-use reqwest::{Request, Url};
+use reqwest::Url;
 
 use crate::cookies::jar::{CookiePlace, Jar};
 use crate::platform::{Panicked, caught};
@@ -45,16 +45,11 @@ pub(super) struct Csrf {
 }
 
 impl Csrf {
-    /// Writes the header, unless the request has one already.
-    pub(super) fn write(&self, request: &mut Request, jar: &Jar) -> Result<(), Panicked> {
-        if request.headers().contains_key(&self.name) {
-            return Ok(());
-        }
-        let value = caught(|| (self.read)(&CookieView::new(jar, request.url())))?;
-        if let Some(mut value) = value.and_then(|value| HeaderValue::try_from(value).ok()) {
-            value.set_sensitive(true);
-            let _vacant = request.headers_mut().insert(self.name.clone(), value);
-        }
-        Ok(())
+    /// The header for a request to `url`; `None` where the cookies hold nothing for it, or nothing that can be sent.
+    pub(super) fn header(&self, jar: &Jar, url: &Url) -> Result<Option<(HeaderName, HeaderValue)>, Panicked> {
+        let value = caught(|| (self.read)(&CookieView::new(jar, url)))?;
+        let Some(mut value) = value.and_then(|value| HeaderValue::try_from(value).ok()) else { return Ok(None) };
+        value.set_sensitive(true);
+        Ok(Some((self.name.clone(), value)))
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use http::header::SET_COOKIE;
+use http::header::{COOKIE, SET_COOKIE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use reqwest::{Request, Url};
 
@@ -125,28 +125,31 @@ impl Cookies {
         }
     }
 
-    /// Writes the CSRF header that goes with the cookies.
-    pub(crate) fn write_csrf(&self, request: &mut Request) -> Result<(), Panicked> {
+    /// The CSRF header for a request to `url`, read anew. The program's function runs outside the lock.
+    pub(crate) fn csrf(&self, url: &Url) -> Result<Option<(HeaderName, HeaderValue)>, Panicked> {
         let (csrf, jar) = {
             let state = self.read();
             (state.csrf.clone(), state.jar.clone())
         };
-        csrf.map_or(Ok(()), |csrf| csrf.write(request, &jar))
+        csrf.map_or(Ok(None), |csrf| csrf.header(&jar, url))
     }
 
-    /// Writes what was there before the last logout on the request that tells the server about it. False when there is
-    /// nothing to tell, or it was told before.
-    pub(crate) fn write_ended(&self, request: &mut Request) -> Result<bool, Panicked> {
-        let (csrf, ended) = {
-            let mut state = self.write();
-            (state.csrf.clone(), state.ended.take())
-        };
-        let Some(jar) = ended else { return Ok(false) };
-        if let Some(header) = jar.header(request.url()) {
-            let _vacant = request.headers_mut().insert(http::header::COOKIE, header);
-        }
-        csrf.map_or(Ok(()), |csrf| csrf.write(request, &jar))?;
-        Ok(true)
+    /// Every header by which a request to `url` shows whose it is.
+    pub(crate) fn headers(&self, url: &Url) -> Result<HeaderMap, Panicked> {
+        let jar = self.read().jar.clone();
+        self.headers_of(&jar, url)
+    }
+
+    /// The same by what was there before the last logout, for telling the server; `None` when that was done before.
+    pub(crate) fn take_ended(&self, url: &Url) -> Result<Option<HeaderMap>, Panicked> {
+        let Some(jar) = self.write().ended.take() else { return Ok(None) };
+        self.headers_of(&jar, url).map(Some)
+    }
+
+    fn headers_of(&self, jar: &Jar, url: &Url) -> Result<HeaderMap, Panicked> {
+        let csrf = self.read().csrf.clone().map_or(Ok(None), |csrf| csrf.header(jar, url))?;
+        let cookies = jar.header(url).map(|header| (COOKIE, header));
+        Ok(cookies.into_iter().chain(csrf).collect())
     }
 
     fn read(&self) -> RwLockReadGuard<'_, State> {

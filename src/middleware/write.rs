@@ -44,8 +44,17 @@ impl AuthRefresh {
             }
             Some(Place::Function(place)) => caught(|| place(request, &credential.tokens)),
         };
-        let with_csrf = placed.and_then(|()| self.cookies.as_ref().map_or(Ok(()), |own| own.write_csrf(request)));
-        with_csrf.map_err(|panicked| self.callback_failed(panicked, "writing the tokens on a request"))
+        let written = placed.and_then(|()| self.write_csrf(request));
+        written.map_err(|panicked| self.callback_failed(panicked, "writing the tokens on a request"))
+    }
+
+    /// Reads the CSRF header anew and writes it, unless the request has one of its own.
+    fn write_csrf(&self, request: &mut Request) -> Result<(), Panicked> {
+        let Some(cookies) = &self.cookies else { return Ok(()) };
+        if let Some((name, value)) = cookies.csrf(request.url())? {
+            let _own = request.headers_mut().entry(name).or_insert(value);
+        }
+        Ok(())
     }
 
     /// A function of the program panicked: that is told, and ends the one request that it was called for.

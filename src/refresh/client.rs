@@ -32,6 +32,11 @@ impl TokenClient {
         self.0.request(method, endpoint.url().clone())
     }
 
+    /// A POST that carries cookies; a browser has to be told.
+    pub(crate) fn post_with_credentials(&self, endpoint: &Endpoint) -> RequestBuilder {
+        target::with_credentials(self.request(Method::POST, endpoint))
+    }
+
     /// Sends `request` and reads the answer, whatever it says.
     pub(crate) async fn send(&self, request: RequestBuilder, endpoint: &Endpoint) -> Result<Answer, Failure> {
         let endpoint = endpoint.name();
@@ -58,7 +63,7 @@ impl TokenClient {
 mod target {
     use std::time::Duration;
 
-    use reqwest::{ClientBuilder, Response, redirect, retry};
+    use reqwest::{ClientBuilder, RequestBuilder, Response, redirect, retry};
     use zeroize::Zeroizing;
 
     use super::{ANSWER_CAP, Unread};
@@ -81,6 +86,10 @@ mod target {
             .no_brotli()
             .no_zstd()
             .no_deflate()
+    }
+
+    pub(super) fn with_credentials(request: RequestBuilder) -> RequestBuilder {
+        request
     }
 
     pub(super) fn was_not_sent(error: &reqwest::Error) -> bool {
@@ -109,13 +118,17 @@ mod target {
 /// why a request failed.
 #[cfg(target_arch = "wasm32")]
 mod target {
-    use reqwest::{ClientBuilder, Response};
+    use reqwest::{ClientBuilder, RequestBuilder, Response};
     use zeroize::Zeroizing;
 
     use super::{ANSWER_CAP, Unread};
 
     pub(super) fn finished(builder: ClientBuilder) -> ClientBuilder {
         builder
+    }
+
+    pub(super) fn with_credentials(request: RequestBuilder) -> RequestBuilder {
+        request.fetch_credentials_include()
     }
 
     pub(super) fn was_not_sent(error: &reqwest::Error) -> bool {

@@ -13,6 +13,8 @@ mod answer;
 )]
 mod client;
 pub(crate) mod contract;
+#[cfg(feature = "cookie-refresh")]
+mod cookie_refresh;
 #[cfg(feature = "_endpoint")]
 mod dialect;
 #[cfg(feature = "_endpoint")]
@@ -23,7 +25,8 @@ mod failure;
 mod func;
 #[cfg(feature = "json-refresh")]
 mod json_refresh;
-#[cfg(feature = "json-refresh")]
+#[cfg(any(feature = "json-refresh", feature = "cookie-refresh"))]
+#[cfg_attr(not(feature = "json-refresh"), allow(dead_code, reason = "each refresher uses its own part"))]
 mod json_request;
 #[cfg(feature = "_endpoint")]
 mod member_paths;
@@ -42,6 +45,8 @@ mod setup;
 )]
 mod wire;
 
+#[cfg(feature = "cookie-refresh")]
+pub use cookie_refresh::CookieRefresh;
 #[cfg(feature = "_endpoint")]
 pub use dialect::Dialect;
 #[cfg(feature = "json-refresh")]

@@ -276,7 +276,7 @@ impl Ledger {
     }
 
     fn session(&self, request: &Request<Bytes>) -> Option<u64> {
-        let brought = cookie(request, "session")?.strip_prefix("session-")?.parse().ok()?;
+        let brought: u64 = cookie(request, "session")?.strip_prefix("session-")?.parse().ok()?;
         self.current.filter(|(number, taken)| *taken && *number == brought).map(|(number, _)| number)
     }
 

@@ -1,0 +1,306 @@
+//! No token goes where a redirect leads, unless that is one of the origins; and what is said there about tokens is no reason
+//! to refresh.
+
+use http::StatusCode;
+use reqwest::redirect::Policy;
+use reqwest::{ClientBuilder as HttpBuilder, Url};
+use reqwest_auth_refresh::{
+    AuthRefresh, CookieRefresh, JsonRefresh, Origins, Placement, RefreshError, RefreshGrant, RefreshRequest, Refresher,
+    Session, Tokens,
+};
+use reqwest_middleware::{ClientBuilder, ClientWithMiddleware};
+use wiremock::matchers::any;
+use wiremock::{Mock, MockServer, Request, ResponseTemplate};
+
+const CANARY: &str = "canary-that-must-not-travel";
+const STATUSES: [u16; 4] = [302, 303, 307, 308];
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Target {
+    OtherHost,
+    OtherPort,
+    SameOrigin,
+}
+
+/// How a request shows whose it is, and the client that it goes by.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Carried {
+    Bearer,
+    BearerGuarded,
+    CustomGuarded,
+    CookieGuarded,
+    /// With the guard's cookies, but the program's own policy set after it.
+    CookieFollowing,
+}
+
+/// An API that redirects, and a server that is not among its origins.
+struct World {
+    api: MockServer,
+    thief: MockServer,
+}
+
+impl World {
+    async fn new() -> Self {
+        let (api, thief) = (MockServer::start().await, MockServer::start().await);
+        Mock::given(any()).respond_with(ResponseTemplate::new(200)).mount(&thief).await;
+        let (own, other) = (api.uri(), thief.uri());
+        let leads = move |request: &Request| {
+            let mut parts = request.url.path().split('/').skip(2);
+            let (Some(status), Some(target)) = (parts.next(), parts.next()) else { return ResponseTemplate::new(200) };
+            let to = match target {
+                "OtherHost" => other.replace("127.0.0.1", "localhost"),
+                "OtherPort" => other.clone(),
+                _ => own.clone(),
+            };
+            ResponseTemplate::new(status.parse::<u16>().unwrap()).insert_header("location", format!("{to}/there"))
+        };
+        Mock::given(any()).respond_with(leads).mount(&api).await;
+        Self { api, thief }
+    }
+
+    fn at(&self, status: u16, target: Target) -> String {
+        format!("{}/go/{status}/{target:?}", self.api.uri())
+    }
+
+    fn origins(&self) -> Origins {
+        Origins::new(self.api.uri()).unwrap()
+    }
+
+    async fn client(&self, carried: Carried) -> ClientWithMiddleware {
+        if matches!(carried, Carried::CookieGuarded | Carried::CookieFollowing) {
+            let refresh = CookieRefresh::post(format!("{}/refresh", self.api.uri())).unwrap();
+            let refresh = if carried == Carried::CookieGuarded {
+                refresh.csrf("x-csrf", |cookies| cookies.get("session")).unwrap()
+            } else {
+                refresh
+            };
+            refresh.cookies().add(&format!("session={CANARY}; Path=/"), &self.api.uri().parse().unwrap());
+            let auth = AuthRefresh::new(&Session::new(refresh), self.origins());
+            let mut http = auth.guard(HttpBuilder::new());
+            if carried == Carried::CookieFollowing {
+                http = http.redirect(Policy::default());
+            }
+            return ClientBuilder::new(http.build().unwrap()).with(auth).build();
+        }
+        let session = session().await;
+        let mut auth = AuthRefresh::new(&session, self.origins());
+        if carried == Carried::CustomGuarded {
+            auth = auth.placement(Placement::header("X-Access-Token", "").unwrap());
+        }
+        let http = if carried == Carried::Bearer { HttpBuilder::new() } else { auth.guard(HttpBuilder::new()) };
+        ClientBuilder::new(http.build().unwrap()).with(auth).build()
+    }
+}
+
+async fn session() -> Session {
+    let session = Session::new(|_: RefreshRequest| async { Err(RefreshError::unavailable("nobody asks")) });
+    session.login(Tokens::new(CANARY).unwrap()).await.unwrap();
+    session
+}
+
+/// Bytes of the canary that a server got, in headers, addresses and bodies.
+async fn leaked(server: &MockServer) -> usize {
+    let count = |bytes: &[u8]| bytes.windows(CANARY.len()).filter(|window| *window == CANARY.as_bytes()).count();
+    let requests = server.received_requests().await.unwrap();
+    let texts = requests.iter().map(|request| {
+        let headers: usize = request.headers.values().map(|value| count(value.as_bytes())).sum();
+        headers + count(request.url.as_str().as_bytes()) + count(&request.body)
+    });
+    texts.sum::<usize>() * CANARY.len()
+}
+
+#[tokio::test]
+async fn nothing_travels_to_where_a_redirect_leads() {
+    use Carried::{Bearer, BearerGuarded, CookieFollowing, CookieGuarded, CustomGuarded};
+    let world = World::new().await;
+    let mut cases = 0;
+    for carried in [Bearer, BearerGuarded, CustomGuarded, CookieGuarded, CookieFollowing] {
+        let client = world.client(carried).await;
+        for status in STATUSES {
+            for target in [Target::OtherHost, Target::OtherPort, Target::SameOrigin] {
+                cases += 1;
+                let asked = world.thief.received_requests().await.unwrap().len();
+                let response = client.post(world.at(status, target)).body("order").send().await.unwrap();
+                let asked = world.thief.received_requests().await.unwrap().len() - asked;
+                let follows = target == Target::SameOrigin || matches!(carried, Bearer | CookieFollowing);
+                let expected = if follows { 200 } else { status };
+                assert_eq!(response.status(), expected, "{carried:?} {status} {target:?}");
+                assert_eq!(
+                    asked,
+                    usize::from(follows && target != Target::SameOrigin),
+                    "{carried:?} {status} {target:?}"
+                );
+                if target == Target::SameOrigin {
+                    let arrived = world.api.received_requests().await.unwrap().pop().unwrap();
+                    assert_eq!(arrived.url.path(), "/there");
+                    let carries = arrived.headers.values().any(|value| value.to_str().unwrap().contains(CANARY));
+                    assert!(carries, "{carried:?} {status}: within the origin it goes along");
+                }
+            }
+        }
+    }
+    let bytes = leaked(&world.thief).await;
+    println!("figure: redirect_wire_cases = {cases} cases");
+    println!("figure: redirect_leaked_bytes = {bytes} bytes");
+    assert_eq!((cases, bytes), (60, 0));
+}
+
+#[tokio::test]
+async fn control_without_the_guard_a_custom_header_travels() {
+    let world = World::new().await;
+    let auth = AuthRefresh::new(&session().await, world.origins());
+    let auth = auth.placement(Placement::header("X-Access-Token", "").unwrap()).dangerous_unguarded();
+    let client = ClientBuilder::new(reqwest::Client::new()).with(auth).build();
+    for status in STATUSES {
+        for target in [Target::OtherHost, Target::OtherPort] {
+            assert_eq!(client.get(world.at(status, target)).send().await.unwrap().status(), 200);
+        }
+    }
+    let bytes = leaked(&world.thief).await;
+    println!("figure: redirect_leaked_bytes_unguarded = {bytes} bytes");
+    assert_eq!(bytes, 8 * CANARY.len());
+}
+
+/// A redirect that ends in a circle is given up, and one to another origin of the same door goes on.
+#[tokio::test]
+async fn the_guard_follows_as_reqwest_does_within_the_origins() {
+    let world = World::new().await;
+    let circle = MockServer::start().await;
+    let round = ResponseTemplate::new(302).insert_header("location", circle.uri());
+    Mock::given(any()).respond_with(round).mount(&circle).await;
+    let origins = world.origins().and(world.thief.uri()).unwrap().and(circle.uri()).unwrap();
+    let auth = AuthRefresh::new(&session().await, origins).placement(Placement::header("X-Token", "").unwrap());
+    let client = ClientBuilder::new(auth.guard(HttpBuilder::new()).build().unwrap()).with(auth).build();
+
+    assert_eq!(client.get(world.at(302, Target::OtherPort)).send().await.unwrap().status(), 200);
+    assert_eq!(leaked(&world.thief).await, CANARY.len(), "the other origin of this door may have it");
+    let error = client.get(circle.uri()).send().await.unwrap_err();
+    assert!(error.is_redirect(), "{error:?}");
+    assert_eq!(circle.received_requests().await.unwrap().len(), 11);
+}
+
+/// What begins outside the origins carries nothing and is led wherever it is led.
+#[tokio::test]
+async fn the_guard_leaves_everybody_elses_redirects_alone() {
+    let world = World::new().await;
+    let auth = AuthRefresh::new(&session().await, Origins::new("https://api.example.com").unwrap());
+    let auth = auth.placement(Placement::header("X-Access-Token", "").unwrap());
+    let client = ClientBuilder::new(auth.guard(HttpBuilder::new()).build().unwrap()).with(auth).build();
+    assert_eq!(client.get(world.at(307, Target::OtherHost)).send().await.unwrap().status(), 200);
+    assert_eq!(world.thief.received_requests().await.unwrap().len(), 1);
+    assert_eq!(leaked(&world.thief).await + leaked(&world.api).await, 0);
+}
+
+/// One client for two APIs: each door's redirects stay within its own origins, and each session's cookies are its own.
+#[tokio::test]
+async fn one_guard_serves_several_doors() {
+    let (first, second) = (World::new().await, World::new().await);
+    let cookie_door = |world: &World, value: &str| {
+        let refresh = CookieRefresh::post(format!("{}/refresh", world.api.uri())).unwrap();
+        refresh.cookies().add(&format!("session={value}; Path=/"), &world.api.uri().parse().unwrap());
+        AuthRefresh::new(&Session::new(refresh), world.origins())
+    };
+    let doors = [cookie_door(&first, "one"), cookie_door(&second, "two")];
+    let http = AuthRefresh::guard_all(&[&doors[0], &doors[1]], HttpBuilder::new()).build().unwrap();
+    let [one, two] = doors;
+    let client = ClientBuilder::new(http).with(one).with(two).build();
+    for (world, value) in [(&first, "session=one"), (&second, "session=two")] {
+        assert_eq!(client.get(format!("{}/me", world.api.uri())).send().await.unwrap().status(), 200);
+        assert_eq!(client.get(world.at(302, Target::OtherPort)).send().await.unwrap().status(), 302);
+        let requests = world.api.received_requests().await.unwrap();
+        assert!(requests.iter().all(|request| request.headers["cookie"] == value), "{requests:?}");
+        assert_eq!(requests.len(), 2);
+    }
+}
+
+#[tokio::test]
+async fn without_the_guard_nothing_is_sent_that_needs_it() {
+    let world = World::new().await;
+    let custom = AuthRefresh::new(&session().await, world.origins());
+    let custom = custom.placement(Placement::header("X-Access-Token", "").unwrap());
+    let function = AuthRefresh::new(&session().await, world.origins()).placement(Placement::function(|_, _| {}));
+    let refresh = CookieRefresh::post(format!("{}/refresh", world.api.uri())).unwrap();
+    let cookie = AuthRefresh::new(&Session::new(refresh), world.origins());
+    for auth in [custom, function, cookie] {
+        let client = ClientBuilder::new(reqwest::Client::new()).with(auth).build();
+        let error = client.get(format!("{}/me", world.api.uri())).send().await.unwrap_err();
+        let error = reqwest_auth_refresh::AuthError::find(&error).unwrap();
+        assert!(error.is_misconfigured() && error.to_string().contains("auth.guard(..)"), "{error}");
+    }
+    assert_eq!(world.api.received_requests().await.unwrap().len(), 0);
+}
+
+#[tokio::test]
+async fn the_refresh_token_goes_to_the_token_endpoint_and_no_further() {
+    let thief = MockServer::start().await;
+    Mock::given(any()).respond_with(ResponseTemplate::new(200)).mount(&thief).await;
+    let mut bytes = 0;
+    for status in [307, 308] {
+        let endpoint = MockServer::start().await;
+        let leads = ResponseTemplate::new(status).insert_header("location", thief.uri());
+        Mock::given(any()).respond_with(leads).mount(&endpoint).await;
+        let cookies = CookieRefresh::post(endpoint.uri()).unwrap();
+        cookies.cookies().add(&format!("refresh={CANARY}; Path=/"), &endpoint.uri().parse::<Url>().unwrap());
+        let refreshers: [Box<dyn Refresher>; 3] = [
+            Box::new(RefreshGrant::new(endpoint.uri(), "app").unwrap().post(CANARY)),
+            Box::new(JsonRefresh::post(endpoint.uri()).unwrap()),
+            Box::new(cookies),
+        ];
+        for refresher in refreshers {
+            let tokens = Tokens::new("access").unwrap().with_refresh_token(CANARY);
+            let reason = reqwest_auth_refresh::RefreshReason::Forced;
+            let bound = std::time::Duration::from_secs(10);
+            let request = RefreshRequest::new("alice".into(), Some(tokens.into()), reason, bound);
+            assert!(refresher.refresh(request).await.unwrap_err().is_unavailable(), "a redirect is no logout");
+        }
+        assert_eq!(endpoint.received_requests().await.unwrap().len(), 3);
+        assert!(leaked(&endpoint).await >= 3 * CANARY.len(), "each had something to lose");
+        bytes += leaked(&thief).await;
+    }
+    println!("figure: token_endpoint_redirect_leaked_bytes = {bytes} bytes");
+    assert_eq!((bytes, thief.received_requests().await.unwrap().len()), (0, 0));
+
+    // The control: a client of the program's own, as it comes.
+    let endpoint = MockServer::start().await;
+    let leads = ResponseTemplate::new(307).insert_header("location", thief.uri());
+    Mock::given(any()).respond_with(leads).mount(&endpoint).await;
+    let form = format!("grant_type=refresh_token&refresh_token={CANARY}");
+    reqwest::Client::new().post(endpoint.uri()).body(form).send().await.unwrap();
+    let bytes = leaked(&thief).await;
+    println!("figure: token_endpoint_redirect_leaked_bytes_plain = {bytes} bytes");
+    assert_eq!(bytes, CANARY.len());
+}
+
+#[tokio::test]
+async fn a_401_from_where_a_redirect_led_is_no_reason_to_refresh() {
+    for sister in [false, true] {
+        for custom in [false, true] {
+            let world = World::new().await;
+            world.thief.reset().await;
+            Mock::given(any()).respond_with(ResponseTemplate::new(401)).mount(&world.thief).await;
+            let calls = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
+            let counted = std::sync::Arc::clone(&calls);
+            let session = Session::new(move |_: RefreshRequest| {
+                counted.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                async { Err(RefreshError::unavailable("nobody asks")) }
+            });
+            session.login(Tokens::new(CANARY).unwrap()).await.unwrap();
+            let origins = if sister { world.origins().and(world.thief.uri()).unwrap() } else { world.origins() };
+            let mut auth = AuthRefresh::new(&session, origins);
+            let mut http = HttpBuilder::new();
+            if custom {
+                auth = auth.placement(Placement::header("X-Access-Token", "").unwrap());
+                http = auth.guard(http);
+            }
+            let client = ClientBuilder::new(http.build().unwrap()).with(auth).build();
+            let response = client.get(world.at(302, Target::OtherPort)).send().await.unwrap();
+            let stopped = custom && !sister;
+            let expected = if stopped { StatusCode::FOUND } else { StatusCode::UNAUTHORIZED };
+            assert_eq!(response.status(), expected, "sister: {sister}, custom: {custom}");
+            assert_eq!(calls.load(std::sync::atomic::Ordering::Relaxed), 0, "sister: {sister}, custom: {custom}");
+            let sent =
+                (world.api.received_requests().await.unwrap().len(), world.thief.received_requests().await.unwrap());
+            assert_eq!((sent.0, sent.1.len()), (1, usize::from(!stopped)));
+        }
+    }
+}
