@@ -42,6 +42,7 @@
 //! | logging in and out, watching, tokens outside HTTP | [`Session`], [`SessionBuilder`], [`Event`] |
 //! | which requests are signed, and what is done with them | [`AuthRefresh`], [`Origins`], [`RequestBuilderExt`] |
 //! | what went wrong | [`AuthError`], and the marks [`Retried`] and [`NotRetryable`] |
+//! | what an API asks for that a refresh cannot give | [`Demand`] |
 //! | where new tokens come from | [`Refresher`], and the feature `refresh-grant` for the OAuth refresh token grant |
 //! | where tokens are kept | [`TokenStore`], [`MemoryStore`] |
 //!
@@ -83,6 +84,7 @@ pub use error::AuthError;
 pub use event::{Ending, Event, NeedsLogin, State};
 pub use id::{LoginId, SessionId, Version};
 pub use middleware::{AuthRefresh, NotRetryable, RequestBuilderExt, Retried, acting_for, carry};
+pub use policy::demand::Demand;
 pub use policy::origins::{InvalidOrigin, Origins};
 pub use policy::placement::{InvalidPlacement, Placement};
 pub use policy::response_head::ResponseHead;

@@ -1,17 +1,40 @@
-//! The challenge: what a 401 says it is about.
+//! The challenge: what a response says it is about.
+
+use std::borrow::Cow;
 
 use http::HeaderMap;
 use http::header::WWW_AUTHENTICATE;
-use http_auth::{ChallengeParser, ChallengeRef};
+use http_auth::{ChallengeParser, ChallengeRef, ParamValue};
 
-/// What a 401 is about, as its `WWW-Authenticate` headers say.
+use crate::policy::refused::Refused;
+
+/// A challenge that asks for something else than new tokens, and speaks for the whole response.
+///
+/// Whether a response is about its tokens, and what it asks for if not, are both read from here: there is one such
+/// challenge, or the tokens are meant.
+#[derive(Debug)]
+pub(crate) struct Challenge<'h> {
+    pub(crate) matter: Matter,
+    text: Text<'h>,
+}
+
+/// What a challenge is about that new tokens of the same grant would not change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Challenge {
-    /// The tokens. So does no header at all say, a `Bearer` or `DPoP` challenge without an error code, and one with
-    /// `invalid_token` or a code that is not known here.
-    Token,
-    /// Something that new tokens of the same grant would not change.
-    Other,
+pub(crate) enum Matter {
+    /// Another scheme than those of tokens.
+    Scheme,
+    /// RFC 6750: this request is malformed.
+    Request,
+    /// RFC 6750: these tokens may not do that.
+    Scope,
+    /// RFC 9449: the proof beside the token is wrong.
+    Proof,
+    /// RFC 9449: the proof lacks the server's nonce.
+    Nonce,
+    /// RFC 9470: the person must authenticate more strongly or more recently.
+    Authentication,
+    /// Microsoft Entra: the issuer must be asked with the claims in this challenge.
+    Claims,
 }
 
 /// Headers that are read; the rest is ignored.
@@ -21,68 +44,129 @@ const MOST_HEADERS: usize = 32;
 const MOST_BYTES: usize = 8 * 1024;
 
 /// Error codes that say why good tokens do not help.
-const OTHER_CODES: [&str; 6] = [
-    // RFC 6750: this request is malformed; these tokens may not do that.
-    "invalid_request",
-    "insufficient_scope",
-    // RFC 9449: the proof beside the token is wrong, or lacks the server's nonce.
-    "invalid_dpop_proof",
-    "use_dpop_nonce",
-    // RFC 9470: the person must authenticate more strongly or more recently.
-    "insufficient_user_authentication",
-    // Microsoft Entra: the issuer must be asked with the claims in this challenge.
-    "insufficient_claims",
+const OTHER_CODES: [(&str, Matter); 6] = [
+    ("invalid_request", Matter::Request),
+    ("insufficient_scope", Matter::Scope),
+    ("invalid_dpop_proof", Matter::Proof),
+    ("use_dpop_nonce", Matter::Nonce),
+    ("insufficient_user_authentication", Matter::Authentication),
+    ("insufficient_claims", Matter::Claims),
 ];
 
-/// What one challenge says; the greatest speaks for all. An error code is about the tokens that were sent, a challenge
-/// without one only lists what else is accepted; and where the tokens are said to be invalid as well, they come first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Said {
-    OtherScheme,
-    NoCode,
-    OtherCode,
-    InvalidToken,
+impl<'h> Challenge<'h> {
+    /// None if the tokens are meant. So does no header at all say, a `Bearer` or `DPoP` challenge without an error code, and
+    /// one with `invalid_token` or a code that is not known here.
+    pub(crate) fn read(headers: &'h HeaderMap) -> Option<Self> {
+        let values = headers.get_all(WWW_AUTHENTICATE).iter().take(MOST_HEADERS);
+        let all = values.filter_map(|value| weigh(front(value.as_bytes())));
+        match loudest(all)? {
+            Weighed { said: Said::NoCode | Said::InvalidToken, .. } => None,
+            Weighed { said: Said::Other(matter), text } => Some(Self { matter, text }),
+        }
+    }
+
+    /// The scheme, as it is written.
+    pub(crate) fn scheme(&self) -> Cow<'h, str> {
+        match &self.text {
+            Text::Parsed(challenge) => challenge.scheme.into(),
+            Text::Refused(header) => String::from_utf8_lossy(header.words().next().unwrap_or_default()),
+        }
+    }
+
+    /// The parameter of this name. One that is empty says nothing, and of several the first is meant.
+    pub(crate) fn param(&self, name: &str) -> Option<String> {
+        let value = match &self.text {
+            Text::Parsed(challenge) => named(challenge, name).next()?.to_unescaped(),
+            Text::Refused(header) => String::from_utf8_lossy(&header.param(name)?).into_owned(),
+        };
+        (!value.is_empty()).then_some(value)
+    }
 }
 
-impl Challenge {
-    pub(crate) fn read(headers: &HeaderMap) -> Self {
-        let values = headers.get_all(WWW_AUTHENTICATE).iter().take(MOST_HEADERS).map(http::HeaderValue::as_bytes);
-        match values.filter_map(|value| weigh(value.get(..MOST_BYTES).unwrap_or(value))).max() {
-            None | Some(Said::NoCode | Said::InvalidToken) => Self::Token,
-            Some(Said::OtherScheme | Said::OtherCode) => Self::Other,
+/// One challenge, and what it says.
+struct Weighed<'h> {
+    said: Said,
+    text: Text<'h>,
+}
+
+#[derive(Debug)]
+enum Text<'h> {
+    Parsed(ChallengeRef<'h>),
+    Refused(Refused<'h>),
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Said {
+    NoCode,
+    InvalidToken,
+    Other(Matter),
+}
+
+impl Said {
+    /// The first in this order speaks for all. An error code is about the tokens that were sent, a challenge without one only
+    /// lists what else is accepted; and where the tokens are said to be invalid as well, they come first.
+    fn rank(self) -> u8 {
+        match self {
+            Self::InvalidToken => 0,
+            Self::Other(Matter::Scheme) => 3,
+            Self::Other(_) => 1,
+            Self::NoCode => 2,
         }
     }
 }
 
+/// Of equals the first.
+fn loudest<'h>(all: impl IntoIterator<Item = Weighed<'h>>) -> Option<Weighed<'h>> {
+    all.into_iter().min_by_key(|weighed| weighed.said.rank())
+}
+
+/// The part of a header that is read. It ends where a comma does, so that no parameter is cut in two.
+fn front(value: &[u8]) -> &[u8] {
+    if value.len() <= MOST_BYTES {
+        return value.trim_ascii();
+    }
+    let front = &value[..MOST_BYTES];
+    let comma = front.iter().rposition(|byte| *byte == b',');
+    front[..comma.unwrap_or(MOST_BYTES)].trim_ascii()
+}
+
 /// What one header says; `None` if it is empty.
-fn weigh(value: &[u8]) -> Option<Said> {
+fn weigh(value: &[u8]) -> Option<Weighed<'_>> {
     let text = std::str::from_utf8(value).ok();
     text.and_then(parse).or_else(|| scan(value))
 }
 
 /// Strictly, by the grammar; `None` if the header does not follow it to its end.
-fn parse(text: &str) -> Option<Said> {
-    ChallengeParser::new(text).try_fold(Said::OtherScheme, |most, challenge| Some(most.max(of(&challenge.ok()?))))
+fn parse(text: &str) -> Option<Weighed<'_>> {
+    let challenges: Option<Vec<_>> = ChallengeParser::new(text).map(|challenge| Some(of(challenge.ok()?))).collect();
+    loudest(challenges?)
 }
 
-fn of(challenge: &ChallengeRef<'_>) -> Said {
-    if !is_token_scheme(challenge.scheme.as_bytes()) {
-        return Said::OtherScheme;
-    }
-    let errors = challenge.params.iter().filter(|(name, _)| name.eq_ignore_ascii_case("error"));
-    errors.map(|(_, code)| of_code(code.to_unescaped().as_bytes())).max().unwrap_or(Said::NoCode)
-}
-
-/// A header that the grammar refuses, and many do: commas left out, quotes that never close, values with bytes that want
-/// quotes. Its first word is the scheme; after `Bearer` and `DPoP`, a known error code counts wherever it stands.
-fn scan(value: &[u8]) -> Option<Said> {
-    let is_inner = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
-    let mut words = value.split(|byte| !is_inner(byte)).filter(|word| !word.is_empty());
-    if is_token_scheme(words.next()?) {
-        words.map(of_code).max().or(Some(Said::NoCode))
+fn of(challenge: ChallengeRef<'_>) -> Weighed<'_> {
+    let said = if is_token_scheme(challenge.scheme.as_bytes()) {
+        let codes = named(&challenge, "error").map(|code| of_code(code.to_unescaped().as_bytes()));
+        codes.min_by_key(|said| said.rank()).unwrap_or(Said::NoCode)
     } else {
-        Some(Said::OtherScheme)
-    }
+        Said::Other(Matter::Scheme)
+    };
+    Weighed { said, text: Text::Parsed(challenge) }
+}
+
+/// A header that the grammar refuses. Its first word is the scheme; after `Bearer` and `DPoP`, a known error code counts
+/// wherever it stands.
+fn scan(value: &[u8]) -> Option<Weighed<'_>> {
+    let header = Refused(value);
+    let mut words = header.words();
+    let said = if is_token_scheme(words.next()?) {
+        words.map(of_code).min_by_key(|said| said.rank()).unwrap_or(Said::NoCode)
+    } else {
+        Said::Other(Matter::Scheme)
+    };
+    Some(Weighed { said, text: Text::Refused(header) })
+}
+
+fn named<'h>(challenge: &ChallengeRef<'h>, name: &str) -> impl Iterator<Item = ParamValue<'h>> {
+    challenge.params.iter().filter(move |(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| *value)
 }
 
 fn is_token_scheme(word: &[u8]) -> bool {
@@ -92,138 +176,88 @@ fn is_token_scheme(word: &[u8]) -> bool {
 /// A code that is not known counts as none: one refresh too many is bounded, a session that never refreshes is not.
 fn of_code(code: &[u8]) -> Said {
     if code.eq_ignore_ascii_case(b"invalid_token") {
-        Said::InvalidToken
-    } else if OTHER_CODES.iter().any(|other| code.eq_ignore_ascii_case(other.as_bytes())) {
-        Said::OtherCode
-    } else {
-        Said::NoCode
+        return Said::InvalidToken;
     }
+    let other = OTHER_CODES.iter().find(|(other, _)| code.eq_ignore_ascii_case(other.as_bytes()));
+    other.map_or(Said::NoCode, |(_, matter)| Said::Other(*matter))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::Challenge::{Other, Token};
     use super::*;
     use http::HeaderValue;
     use proptest::prelude::*;
 
-    fn read(values: &[&[u8]]) -> Challenge {
+    /// What the response is about, if not about its tokens.
+    fn read(values: &[&[u8]]) -> Option<Matter> {
         let named = |value: &&[u8]| (WWW_AUTHENTICATE, HeaderValue::from_bytes(value).unwrap());
-        Challenge::read(&values.iter().map(named).collect())
+        Challenge::read(&values.iter().map(named).collect()).map(|challenge| challenge.matter)
     }
 
     #[test]
-    fn table() {
-        let cases: &[(&[&str], Challenge)] = &[
-            // Nothing is said.
-            (&[], Token),
-            (&[""], Token),
-            (&[" , ,"], Token),
-            // No code.
-            (&["Bearer"], Token),
-            (&["bEARER"], Token),
-            (&["DPoP"], Token),
-            (&["Bearer realm=\"api\""], Token),
-            (&["Bearer realm=\"api\", scope=\"a b\", resource_metadata=\"https://evil.example/\""], Token),
-            (&["Bearer error=\"\""], Token),
-            (&["DPoP algs=\"ES256 PS256\""], Token),
-            // The token is invalid.
-            (&["Bearer error=\"invalid_token\""], Token),
-            (&["Bearer realm=\"https://accounts.google.com/\", error=invalid_token"], Token),
-            (&["BEARER ERROR=\"Invalid_Token\""], Token),
-            (&["Bearer error=\"invalid\\_token\""], Token),
-            (&["DPoP error=\"invalid_token\", error_description=\"expired\", algs=\"ES256\""], Token),
-            (&["Bearer error = \"invalid_token\" , realm = x"], Token),
-            (&["Bearer error=\"invalid_token\", error_description=\"not insufficient_scope\""], Token),
-            // A code that is not known.
-            (&["Bearer error=\"expired_token\""], Token),
-            (&["Bearer error=\"insufficient_scope_x\""], Token),
-            // Something else.
-            (&["Bearer error=\"insufficient_scope\", scope=\"admin\""], Other),
-            (&["Bearer error=insufficient_scope"], Other),
-            (&["Bearer error=\"insufficient_user_authentication\", acr_values=\"mfa\", max_age=\"0\""], Other),
-            (&["Bearer realm=\"\", error=\"insufficient_claims\", claims=\"eyJhIjp7fX0=\""], Other),
-            (&["Bearer error=\"invalid_request\""], Other),
-            (&["DPoP error=\"use_dpop_nonce\", error_description=\"needs nonce\""], Other),
-            (&["DPoP error=\"invalid_dpop_proof\""], Other),
-            // Other schemes.
-            (&["Basic realm=\"admin\""], Other),
-            (&["Digest realm=\"x\", nonce=\"y\", qop=\"auth\""], Other),
-            (&["Negotiate"], Other),
-            (&["NTLM"], Other),
-            (&["Bearer2 realm=x"], Other),
-            (&["Bearer-Token realm=x"], Other),
-            (&["Basic realm=x, error=\"invalid_token\""], Other),
-            // Several challenges in one header.
-            (&["Basic realm=\"a\", Bearer realm=\"b\""], Token),
-            (&["Negotiate, Basic realm=\"Bearer\""], Other),
-            (&["Bearer, DPoP algs=\"ES256\""], Token),
-            (&["Bearer realm=\"api\", error=\"invalid_token\", DPoP algs=\"RS256 ES256\""], Token),
-            (&["Bearer error=\"insufficient_scope\", DPoP algs=\"ES256\""], Other),
-            (&["Bearer error=\"insufficient_scope\", DPoP error=\"invalid_token\""], Token),
-            (&["Basic realm=\"x\", Bearer error=\"insufficient_scope\""], Other),
-            (&["Basic realm=\"Bearer error=invalid_token\""], Other),
-            // Several headers.
-            (&["Basic realm=\"x\"", "Bearer error=\"invalid_token\""], Token),
-            (&["Bearer error=\"invalid_token\"", "Basic realm=\"x\""], Token),
-            (&["Bearer error=\"insufficient_scope\"", "Bearer realm=\"x\""], Other),
-            (&["Negotiate", "NTLM", "Basic realm=\"x\""], Other),
-            (&["Bearer realm=\"x\"", "DPoP error=\"use_dpop_nonce\""], Other),
-            (&["", "Basic realm=\"x\""], Other),
-            (&["Basic oops oops", "Bearer"], Token),
-            // One thing said twice.
-            (&["Bearer error=\"invalid_token\", error=\"insufficient_scope\""], Token),
-            (&["Bearer error=\"insufficient_scope\", error=\"invalid_token\""], Token),
-            (&["Bearer error=\"insufficient_scope\", error=\"insufficient_scope\""], Other),
-            // Refused by the grammar: the first word decides.
-            (&["Bearer realm=\"never closed"], Token),
-            (&["Bearer error=\"invalid_token"], Token),
-            (&["Bearer realm=https://api.example.com/, error=invalid_token"], Token),
-            (&["Bearer scope=\"\" error=\"invalid_token\" error_description=\"the token has expired\""], Token),
-            (&["Bearer  realm=\"x\""], Token),
-            (&["Bearer: token expired"], Token),
-            (&["Bearer token expired"], Token),
-            (&[",, dpop = = ="], Token),
-            (&["Bearer \"\\"], Token),
-            (&["Bearer scope=\"\" error=\"insufficient_scope\""], Other),
-            (&["Bearer realm=\"x\" error=\"insufficient_claims\", claims=\"never closed"], Other),
-            (&["DPoP  error=\"use_dpop_nonce\""], Other),
-            (&["Basic realm=\"never closed, Bearer error=\"invalid_token\""], Other),
-            (&["Negotiate YIIFxwYGKwYBBQUCoIIFuzCCBbegMDAuBgkq=="], Other),
-            (&["Bearer-Token oops oops"], Other),
-            (&["=Basic"], Other),
-            (&["token expired: Bearer"], Other),
-            (&["\"Bearer"], Token),
-        ];
-        for (values, verdict) in cases {
-            let bytes: Vec<_> = values.iter().map(|value| value.as_bytes()).collect();
-            assert_eq!(read(&bytes), *verdict, "{values:?}");
+    fn the_greatest_speaks_for_all() {
+        let schemes: &[u8] = b"Basic realm=\"x\"";
+        let listed: &[u8] = b"Bearer realm=\"x\"";
+        let scope: &[u8] = b"Bearer error=\"insufficient_scope\"";
+        let nonce: &[u8] = b"DPoP error=\"use_dpop_nonce\"";
+        let invalid: &[u8] = b"Bearer error=\"invalid_token\"";
+        let ladder = [(schemes, Some(Matter::Scheme)), (listed, None), (scope, Some(Matter::Scope)), (invalid, None)];
+        for (at, (greater, matter)) in ladder.into_iter().enumerate() {
+            for (lesser, _) in ladder.into_iter().take(at + 1) {
+                for pair in [[lesser, greater], [greater, lesser]] {
+                    assert_eq!(read(&pair), matter, "{pair:?}");
+                    assert_eq!(read(&[&pair.join(b", ".as_slice())]), matter, "{pair:?} in one header");
+                }
+            }
         }
+        assert_eq!(read(&[scope, nonce]), Some(Matter::Scope), "of equals the first");
+        assert_eq!(read(&[nonce, scope]), Some(Matter::Nonce), "of equals the first");
+        assert_eq!(read(&[]), None);
     }
 
     #[test]
     fn bytes_outside_ascii() {
-        assert_eq!(read(&["Bearer realm=\"Zugänge\", error=\"invalid_token\"".as_bytes()]), Token);
-        assert_eq!(read(&["Bearer realm=\"Zugänge\", error=\"insufficient_scope\"".as_bytes()]), Other);
-        assert_eq!(read(&[b"Bearer realm=\"Zug\xE4nge\""]), Token);
-        assert_eq!(read(&[b"Basic realm=\"Zug\xE4nge\""]), Other);
-        assert_eq!(read(&[b"\xFF\xFE"]), Token);
+        assert_eq!(read(&["Bearer realm=\"Zugänge\", error=\"invalid_token\"".as_bytes()]), None);
+        assert_eq!(read(&["Bearer realm=\"Zugänge\", error=\"insufficient_scope\"".as_bytes()]), Some(Matter::Scope));
+        assert_eq!(read(&[b"Bearer realm=\"Zug\xE4nge\""]), None);
+        assert_eq!(read(&[b"Basic realm=\"Zug\xE4nge\""]), Some(Matter::Scheme));
+        assert_eq!(read(&[b"\xFF\xFE"]), None);
+    }
+
+    #[test]
+    fn blanks_around_a_header_are_no_part_of_it() {
+        let text = "\t Basic realm=\"x\", Bearer error=\"insufficient_scope\" \t";
+        assert_eq!(read(&[text.as_bytes()]), Some(Matter::Scope));
     }
 
     #[test]
     fn only_the_front_of_a_header_is_read() {
         let late = |padding: usize| format!("Bearer realm=\"{}\", error=\"insufficient_scope\"", "x".repeat(padding));
-        assert_eq!(read(&[late(MOST_BYTES - 100).as_bytes()]), Other);
-        assert_eq!(read(&[late(MOST_BYTES).as_bytes()]), Token);
+        assert_eq!(read(&[late(MOST_BYTES - 100).as_bytes()]), Some(Matter::Scope));
+        assert_eq!(read(&[late(MOST_BYTES).as_bytes()]), None);
+    }
+
+    #[test]
+    fn no_parameter_is_cut_in_two() {
+        for (open, close) in [("", ""), ("\"", "\"")] {
+            let scope = |length: usize| {
+                let text = format!("Bearer error=insufficient_scope, scope={open}{}{close}", "x".repeat(length));
+                let headers = HeaderMap::from_iter([(WWW_AUTHENTICATE, HeaderValue::from_str(&text).unwrap())]);
+                let challenge = Challenge::read(&headers).unwrap();
+                (challenge.matter, challenge.param("scope").map(|scope| scope.len()))
+            };
+            assert_eq!(scope(8000), (Matter::Scope, Some(8000)));
+            assert_eq!(scope(MOST_BYTES), (Matter::Scope, None));
+        }
     }
 
     #[test]
     fn only_the_first_headers_are_read() {
         let mut values = vec![b"Basic".as_slice(); MOST_HEADERS];
         values[MOST_HEADERS - 1] = b"Bearer";
-        assert_eq!(read(&values), Token);
+        assert_eq!(read(&values), None);
         values.insert(0, b"Basic");
-        assert_eq!(read(&values), Other);
+        assert_eq!(read(&values), Some(Matter::Scheme));
     }
 
     #[test]

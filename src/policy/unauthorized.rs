@@ -12,12 +12,13 @@ use crate::policy::origins::same;
 /// `signed` is the URL that the tokens were sent to, `answered` the one that the response came from. They differ after a
 /// redirect; on the way to another origin the tokens were taken off, so that a 401 from there is not about them.
 pub(crate) fn is_unauthorized(signed: &Url, status: StatusCode, answered: &Url, headers: &HeaderMap) -> bool {
-    status == StatusCode::UNAUTHORIZED && same(signed, answered) && Challenge::read(headers) == Challenge::Token
+    status == StatusCode::UNAUTHORIZED && same(signed, answered) && Challenge::read(headers).is_none()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::policy::demand::Demand;
     use http::header::{HeaderName, HeaderValue, PROXY_AUTHENTICATE, WWW_AUTHENTICATE};
 
     const SIGNED: &str = "https://api.example.com/orders?page=2";
@@ -103,6 +104,7 @@ mod tests {
             let (status, answered) = (StatusCode::from_u16(*status).unwrap(), Url::parse(answered).unwrap());
             let found = is_unauthorized(&signed, status, &answered, &headers);
             assert_eq!(found, *verdict, "{status} from {answered} with {headers:?}");
+            assert!(!found || Demand::of(&headers).is_none(), "a refresh for {headers:?}");
         }
     }
 }

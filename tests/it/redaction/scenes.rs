@@ -11,12 +11,13 @@ use std::time::{Duration, SystemTime};
 use async_trait::async_trait;
 use futures_util::{FutureExt, future};
 use http::Extensions;
+use http::header::{HeaderName, HeaderValue, WWW_AUTHENTICATE};
 use http_body_util::Full;
 use hyper::body::Bytes;
 use reqwest::{Body, Request, Response};
 use reqwest_auth_refresh::{
-    AuthError, AuthRefresh, Ending, Event, Events, InvalidToken, LoginId, MemoryStore, NotRetryable, Origins, Record,
-    RefreshError, RefreshGrant, RefreshReason, RefreshRequest, Refresher, RequestBuilderExt, Retried, Session,
+    AuthError, AuthRefresh, Demand, Ending, Event, Events, InvalidToken, LoginId, MemoryStore, NotRetryable, Origins,
+    Record, RefreshError, RefreshGrant, RefreshReason, RefreshRequest, Refresher, RequestBuilderExt, Retried, Session,
     SessionBuilder, SessionId, Start, StoreError, SystemClock, TokenStore, Tokens, Version, acting_for,
 };
 use reqwest_middleware::{ClientBuilder, ClientWithMiddleware, Middleware, Next, RequestBuilder};
@@ -539,6 +540,18 @@ fn words(shown: &Shared) {
         format!("{secret}&access_token={secret}"),
     ] {
         shown.error(&Tokens::from_json(answer).unwrap_err());
+    }
+    // An API that says back what it was sent, where the issuer and the API alone should read it.
+    for code in ["insufficient_claims", "use_dpop_nonce"] {
+        let challenge = format!("DPoP error=\"{code}\", claims=\"{secret}\", error_description=\"{secret}\"");
+        let headers = [(WWW_AUTHENTICATE, challenge), (HeaderName::from_static("dpop-nonce"), secret.clone())];
+        let headers = headers.map(|(name, value)| (name, value.parse::<HeaderValue>().unwrap()));
+        let demand = Demand::of(&headers.into_iter().collect()).unwrap();
+        let (Demand::Claims { claims: text, .. } | Demand::DpopNonce { nonce: text, .. }) = &demand else {
+            panic!("{demand:?}")
+        };
+        assert_eq!(text.as_ref(), Some(&secret), "it is there to be handed on");
+        shown.debug(&demand);
     }
     let (user, query) = (CLIENT.secret(0), QUERY.secret(0));
     for address in [
