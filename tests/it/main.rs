@@ -10,6 +10,7 @@
 mod ambient;
 mod architecture;
 mod cancellation;
+mod challenges;
 mod early_refresh;
 mod exit;
 mod fence;
