@@ -1,7 +1,6 @@
 //! An API on loopback.
 
 use std::fmt;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -11,6 +10,7 @@ use hyper::{HeaderMap, Request, Response, StatusCode};
 use serde_json::{Value, json};
 
 use super::answer::{self, Answer, Body};
+use super::arrived::Arrived;
 use super::counters::ApiCounts;
 use super::gate::Gate;
 use super::grants::{Denied, Grants, Holder};
@@ -27,12 +27,12 @@ const CHALLENGE: &str = r#"Bearer realm="api", error="invalid_token""#;
 ///
 /// Every path answers with 200 and an echo of the request if the token is good, and else with 401. The echo is JSON:
 /// `user`, `grant` and `generation` of the token, `method`, `path` with query, `headers` as pairs in order, and of the body
-/// its `length` and [`hash`](body_hash). Paths below `/open/` take no token and answer everyone.
+/// its `length` and [`hash`](super::body_hash). Paths below `/open/` take no token and answer everyone.
 ///
 /// A request goes this way: read to its end → counted → gate [`at_arrival`](Self::at_arrival) → token checked → (if
 /// refused: gate [`at_refusal`](Self::at_refusal)) → answered.
 ///
-/// It stops when it is dropped.
+/// It speaks HTTP/1 and, to those who begin with it, HTTP/2. It stops when it is dropped.
 pub struct Api {
     desk: Arc<Desk>,
     server: Server,
@@ -52,6 +52,7 @@ struct Mood {
     challenges: Vec<String>,
     refusal_body: Bytes,
     counts: ApiCounts,
+    arrived: Vec<Arrived>,
 }
 
 impl Api {
@@ -66,6 +67,7 @@ impl Api {
             challenges: vec![CHALLENGE.to_owned()],
             refusal_body: Bytes::from_static(br#"{"error":"unauthorized"}"#),
             counts: ApiCounts::default(),
+            arrived: Vec::new(),
         };
         let desk = Arc::new(Desk {
             grants: issuer.grants().clone(),
@@ -121,6 +123,21 @@ impl Api {
         self.desk.mood().counts.clone()
     }
 
+    /// Every request that was answered since this was called last, those that were refused too.
+    pub fn take_arrived(&self) -> Vec<Arrived> {
+        std::mem::take(&mut self.desk.mood().arrived)
+    }
+
+    /// How many connections were accepted so far.
+    pub fn connections(&self) -> usize {
+        self.server.connections()
+    }
+
+    /// How many connections may be open together; others wait to be accepted. As many as come by default.
+    pub fn set_most_connections(&self, most: usize) {
+        self.server.set_most(most);
+    }
+
     /// Refuses connections from the moment this returns; those that were open are cut.
     pub async fn down(&self) {
         self.server.close().await;
@@ -150,6 +167,7 @@ impl Desk {
     async fn serve(self: Arc<Self>, request: Request<Bytes>) -> Answer {
         self.mood().counts.requests += 1;
         self.at_arrival.pass().await;
+        let mut arrived = Arrived::of(&request);
         let path = request.uri().path();
         let token = bearer(request.headers());
         let checked = token.map_or(Err(Denied::Unknown), |token| self.grants.check(token, (self.clock)()));
@@ -159,8 +177,12 @@ impl Desk {
         }
         let holder = checked.as_ref().map_or_else(Denied::holder, Some);
         let tokens = holder.map(|holder| (holder.grant, holder.generation));
-        self.mood().counts.answer(path, tokens, token.is_some(), welcome);
-        Some(if welcome { echo(&request, checked.ok().as_ref()) } else { self.refusal() })
+        arrived.ok = welcome;
+        let answer = if welcome { echo(&arrived, checked.as_ref().ok()) } else { self.refusal() };
+        let mut mood = self.mood();
+        mood.counts.answer(path, tokens, token.is_some(), welcome);
+        mood.arrived.push(arrived);
+        Some(answer)
     }
 
     fn refusal(&self) -> Response<Body> {
@@ -177,26 +199,16 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
     scheme.eq_ignore_ascii_case("bearer").then_some(token)
 }
 
-fn echo(request: &Request<Bytes>, holder: Option<&Holder>) -> Response<Body> {
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    let headers: Vec<_> =
-        request.headers().iter().map(|(name, value)| [text(name.as_ref()), text(value.as_bytes())]).collect();
+fn echo(arrived: &Arrived, holder: Option<&Holder>) -> Response<Body> {
     let echo: Value = json!({
         "user": holder.map(|holder| &*holder.user),
         "grant": holder.map(|holder| holder.grant),
         "generation": holder.map(|holder| holder.generation),
-        "method": request.method().as_str(),
-        "path": request.uri().to_string(),
-        "headers": headers,
-        "length": request.body().len(),
-        "hash": body_hash(request.body()),
+        "method": arrived.method,
+        "path": arrived.target,
+        "headers": arrived.headers,
+        "length": arrived.length,
+        "hash": arrived.hash,
     });
     answer::json(StatusCode::OK, &echo)
-}
-
-/// The `hash` that the echo of a request with this body holds. Good for telling bodies apart, and for nothing else.
-pub fn body_hash(body: &[u8]) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    body.hash(&mut hasher);
-    hasher.finish()
 }

@@ -13,6 +13,7 @@
 
 mod answer;
 mod api;
+mod arrived;
 mod client;
 mod counters;
 mod faults;
@@ -22,7 +23,8 @@ mod grants;
 mod issuer;
 mod server;
 
-pub use api::{Api, body_hash};
+pub use api::Api;
+pub use arrived::{Arrived, body_hash};
 pub use client::Client;
 pub use counters::{ApiCounts, GrantCounts, IssuerCounts, Tally};
 pub use faults::{Fault, Outage};

@@ -1,16 +1,17 @@
-//! An HTTP/1 server on loopback that can be taken away and brought back on the same port.
+//! An HTTP server on loopback that can be taken away and brought back on the same port.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::future::BoxFuture;
 use http_body_util::BodyExt;
 use hyper::Request;
 use hyper::body::{Bytes, Incoming};
-use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
@@ -22,6 +23,10 @@ const BACKLOG: u32 = 2048;
 
 pub(super) type Handler = Arc<dyn Fn(Request<Bytes>) -> BoxFuture<'static, Answer> + Send + Sync>;
 
+/// The number of the connection that a request came on, from 1: among its extensions.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Connection(pub(super) usize);
+
 /// Serves until it is dropped, on the runtime it was started on.
 pub(super) struct Server {
     address: SocketAddr,
@@ -30,6 +35,13 @@ pub(super) struct Server {
     /// such thing, `None`.
     reserve: Option<TcpSocket>,
     listening: Mutex<Option<Listening>>,
+    connections: Arc<Connections>,
+}
+
+/// How many connections there were, and how many there may be together.
+struct Connections {
+    accepted: AtomicUsize,
+    most: AtomicUsize,
 }
 
 /// Ends, with all its connections, when it is dropped.
@@ -47,12 +59,23 @@ impl Server {
             Ok(listener) => (Some(socket), listener),
             Err(_in_use) => (None, socket.listen(BACKLOG)?),
         };
-        let listening = Mutex::new(Some(listen(listener, Arc::clone(&handler))));
-        Ok(Self { address, handler, reserve, listening })
+        let connections = Arc::new(Connections { accepted: AtomicUsize::new(0), most: AtomicUsize::new(usize::MAX) });
+        let listening = Mutex::new(Some(listen(listener, Arc::clone(&handler), Arc::clone(&connections))));
+        Ok(Self { address, handler, reserve, listening, connections })
     }
 
     pub(super) fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// How many connections were accepted so far.
+    pub(super) fn connections(&self) -> usize {
+        self.connections.accepted.load(Ordering::SeqCst)
+    }
+
+    /// How many connections may be open together from now on; others wait to be accepted.
+    pub(super) fn set_most(&self, most: usize) {
+        self.connections.most.store(most, Ordering::SeqCst);
     }
 
     /// Refuses connections from the moment this returns; those that were open are cut.
@@ -70,7 +93,7 @@ impl Server {
         let mut listening = self.listening.lock().unwrap_or_else(PoisonError::into_inner);
         if listening.is_none() {
             let listener = bind(self.address)?.listen(BACKLOG)?;
-            *listening = Some(listen(listener, Arc::clone(&self.handler)));
+            *listening = Some(listen(listener, Arc::clone(&self.handler), Arc::clone(&self.connections)));
         }
         Ok(())
     }
@@ -83,39 +106,50 @@ fn bind(address: SocketAddr) -> io::Result<TcpSocket> {
     Ok(socket)
 }
 
-fn listen(listener: TcpListener, handler: Handler) -> Listening {
+fn listen(listener: TcpListener, handler: Handler, connections: Arc<Connections>) -> Listening {
     let (stop, stopped) = watch::channel(());
-    Listening { stop, task: tokio::spawn(accept(listener, handler, stopped)) }
+    Listening { stop, task: tokio::spawn(accept(listener, handler, connections, stopped)) }
 }
 
-async fn accept(listener: TcpListener, handler: Handler, mut stopped: watch::Receiver<()>) {
-    let mut connections = JoinSet::new();
+async fn accept(
+    listener: TcpListener,
+    handler: Handler,
+    connections: Arc<Connections>,
+    mut stopped: watch::Receiver<()>,
+) {
+    let mut open = JoinSet::new();
     loop {
+        let free = open.len() < connections.most.load(Ordering::SeqCst);
         tokio::select! {
             _ = stopped.changed() => break,
-            accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => drop(connections.spawn(serve(stream, Arc::clone(&handler)))),
+            accepted = listener.accept(), if free => match accepted {
+                Ok((stream, _)) => {
+                    let number = Connection(connections.accepted.fetch_add(1, Ordering::SeqCst) + 1);
+                    drop(open.spawn(serve(stream, number, Arc::clone(&handler))));
+                }
                 // Out of files, most likely: others may close some.
                 Err(_later) => tokio::task::yield_now().await,
             },
-            Some(_ended) = connections.join_next() => {}
+            Some(_ended) = open.join_next() => {}
         }
     }
     drop(listener);
-    connections.shutdown().await;
+    open.shutdown().await;
 }
 
-async fn serve(stream: TcpStream, handler: Handler) {
+async fn serve(stream: TcpStream, number: Connection, handler: Handler) {
     drop(stream.set_nodelay(true));
-    let service = service_fn(move |request: Request<Incoming>| {
+    let service = service_fn(move |mut request: Request<Incoming>| {
         let handler = Arc::clone(&handler);
         async move {
+            let _none = request.extensions_mut().insert(number);
             let (head, body) = request.into_parts();
             let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
-            // An error of the service closes the connection.
+            // An error of the service closes the connection, or ends the stream.
             handler(Request::from_parts(head, body)).await.ok_or_else(|| io::Error::other("closed on purpose"))
         }
     });
+    let server = auto::Builder::new(TokioExecutor::new());
     // What a client does to its connection is no concern of the server.
-    drop(http1::Builder::new().serve_connection(TokioIo::new(stream), service).await);
+    drop(server.serve_connection(TokioIo::new(stream), service).await);
 }
