@@ -70,6 +70,8 @@ mod peek;
 mod platform;
 mod policy;
 mod refresh;
+#[cfg(feature = "retry")]
+mod retry_strategy;
 mod session;
 mod store;
 mod token_answer;
@@ -98,6 +100,8 @@ pub use refresh::contract::{RefreshReason, RefreshRequest, Refresher, Revocation
 pub use refresh::error::RefreshError;
 #[cfg(feature = "_endpoint")]
 pub use refresh::{Dialect, MemberPaths, RefreshAnswer, SetupError};
+#[cfg(feature = "retry")]
+pub use retry_strategy::AuthRetryStrategy;
 pub use secrecy::{ExposeSecret, SecretString};
 pub use session::{Events, LogoutReport, Session};
 pub use store::{Lock, LockGuard, MemoryStore, Record, StoreError, Swap, TokenStore};

@@ -47,6 +47,7 @@ const FLOORS: &[(&str, Floor)] = &[
     ("refresh/", Floor::Adapters),
     ("builder.rs", Floor::Door),
     ("middleware/", Floor::Door),
+    ("retry_strategy.rs", Floor::Door),
     ("lib.rs", Floor::Roof),
 ];
 

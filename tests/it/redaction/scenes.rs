@@ -16,9 +16,10 @@ use http_body_util::Full;
 use hyper::body::Bytes;
 use reqwest::{Body, Request, Response};
 use reqwest_auth_refresh::{
-    AuthError, AuthRefresh, Demand, Ending, Event, Events, InvalidToken, LoginId, MemoryStore, NotRetryable, Origins,
-    Record, RefreshError, RefreshGrant, RefreshReason, RefreshRequest, Refresher, RequestBuilderExt, Retried, Session,
-    SessionBuilder, SessionId, Start, StoreError, SystemClock, TokenStore, Tokens, Version, acting_for,
+    AuthError, AuthRefresh, AuthRetryStrategy, Demand, Ending, Event, Events, InvalidToken, LoginId, MemoryStore,
+    NotRetryable, Origins, Record, RefreshError, RefreshGrant, RefreshReason, RefreshRequest, Refresher,
+    RequestBuilderExt, Retried, Session, SessionBuilder, SessionId, Start, StoreError, SystemClock, TokenStore, Tokens,
+    Version, acting_for,
 };
 use reqwest_middleware::{ClientBuilder, ClientWithMiddleware, Middleware, Next, RequestBuilder};
 use secrecy::ExposeSecret;
@@ -147,6 +148,7 @@ impl Stage {
         let session = builder.build();
         let origins = Origins::new(self.api.url("")).unwrap().and(self.issuer.url("")).unwrap();
         self.show(|shown| shown.debug(&origins));
+        self.show(|shown| shown.debug(&AuthRetryStrategy::default()));
         let auth = AuthRefresh::new(&session, origins).exclude("/login").early_wait(SOON);
         let client =
             ClientBuilder::new(self.http.clone()).with(auth.clone()).with(Peek(Arc::clone(&self.shown))).build();
