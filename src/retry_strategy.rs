@@ -167,8 +167,8 @@ mod tests {
         AuthError::new(kind, &SessionId::default(), "it was so")
     }
 
-    fn answer(status: u16) -> reqwest_middleware::Result<Response> {
-        Ok(http::Response::builder().status(status).body("").unwrap().into())
+    fn answer(status: u16) -> Response {
+        http::Response::builder().status(status).body("").unwrap().into()
     }
 
     #[test]
@@ -206,8 +206,9 @@ mod tests {
                 Some(Retryable::Transient)
             }
         }
-        let results =
-            || [200, 302, 401, 408, 429, 503].map(answer).into_iter().chain([Err(Failure::middleware(fmt::Error))]);
+        let results = || {
+            [200, 302, 401, 408, 429, 503].map(answer).map(Ok).into_iter().chain([Err(Failure::middleware(fmt::Error))])
+        };
         for result in results() {
             let by_default = verdict(&DefaultRetryableStrategy, &result);
             assert_eq!(verdict(&AuthRetryStrategy::default(), &result), by_default);

@@ -6,7 +6,7 @@
 //! printed, since it is not ours to prevent. A panic's message is shown by the panic hook before anyone can catch it; it never
 //! gets into an error.
 
-mod canaries;
+pub(crate) mod canaries;
 mod faulty;
 mod moods;
 mod scenes;

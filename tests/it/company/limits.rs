@@ -1,0 +1,130 @@
+//! One at a time: a limit of one request inside and outside of the middleware, and a server with one connection. The refresh
+//! goes by a client of its own and is caught in none of them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use http::{Extensions, StatusCode};
+use reqwest::{Request, Response};
+use reqwest_auth_refresh::{Retried, async_trait};
+use reqwest_middleware::{ClientBuilder, ClientWithMiddleware, Middleware, Next};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
+
+use crate::support::Tally;
+use crate::wire_world::{Wire, answered};
+
+const CROWD: usize = 50;
+const LONG: Duration = Duration::from_secs(30);
+
+/// Lets one through at a time: until its response is there, or until that has been read.
+struct OneAtATime {
+    free: Arc<Semaphore>,
+    until_read: bool,
+}
+
+impl OneAtATime {
+    fn new(until_read: bool) -> Self {
+        Self { free: Arc::new(Semaphore::new(1)), until_read }
+    }
+}
+
+/// Kept with a response.
+#[derive(Clone)]
+struct Permit {
+    _permit: Arc<OwnedSemaphorePermit>,
+}
+
+#[async_trait]
+impl Middleware for OneAtATime {
+    async fn handle(
+        &self,
+        request: Request,
+        extensions: &mut Extensions,
+        next: Next<'_>,
+    ) -> reqwest_middleware::Result<Response> {
+        let permit = Arc::clone(&self.free).acquire_owned().await.unwrap();
+        let mut response = next.run(request, extensions).await?;
+        if self.until_read {
+            let _none = response.extensions_mut().insert(Permit { _permit: Arc::new(permit) });
+        }
+        Ok(response)
+    }
+}
+
+/// Sends fifty requests together; counts how often the issuer was asked, and what the API answered.
+async fn crowd(wire: &Wire, client: &ClientWithMiddleware) -> (usize, Tally) {
+    let crowd = (0..CROWD).map(|_| async {
+        let response = client.get(wire.api.at("/me")).send().await.unwrap();
+        assert_eq!(response.status(), StatusCode::OK);
+        response.text().await.unwrap()
+    });
+    timeout(LONG, join_all(crowd)).await.expect("nothing hangs");
+    wire.counts()
+}
+
+#[tokio::test]
+async fn a_limit_of_one_inside() {
+    for until_read in [false, true] {
+        let wire = Wire::unauthorized().await;
+        let limit = OneAtATime::new(until_read);
+        let client = ClientBuilder::new(reqwest::Client::new()).with(wire.auth()).with(limit).build();
+        let (calls, all) = crowd(&wire, &client).await;
+        println!("figure: refresh_calls_with_a_limit_inside = {calls} calls");
+        // All were signed before the first was refused, and stood in line.
+        assert_eq!((calls, all), (1, answered(CROWD, CROWD)), "until read: {until_read}");
+    }
+}
+
+#[tokio::test]
+async fn a_limit_of_one_outside() {
+    for until_read in [false, true] {
+        let wire = Wire::unauthorized().await;
+        let limit = OneAtATime::new(until_read);
+        let client = ClientBuilder::new(reqwest::Client::new()).with(limit).with(wire.auth()).build();
+        let (calls, all) = crowd(&wire, &client).await;
+        println!("figure: refresh_calls_with_a_limit_outside = {calls} calls");
+        assert_eq!((calls, all), (1, answered(CROWD, 1)), "until read: {until_read}");
+    }
+}
+
+/// A client that keeps one connection, for a server that serves one.
+fn one_connection() -> reqwest::Client {
+    reqwest::Client::builder().pool_max_idle_per_host(1).build().unwrap()
+}
+
+#[tokio::test]
+async fn a_server_with_one_connection_gets_the_second_sending_on_it() {
+    let wire = Wire::unauthorized().await;
+    wire.api.set_most_connections(1);
+    let client = wire.client_over(one_connection());
+    for body in [0, 100, 64 * 1024] {
+        wire.issuer.revoke_access("alice");
+        wire.api.set_refusal_body(vec![b'x'; body]);
+        let response = timeout(LONG, client.get(wire.api.at("/me")).send()).await.expect("nothing hangs").unwrap();
+        assert!(response.status().is_success() && response.extensions().get::<Retried>().is_some());
+        response.text().await.unwrap();
+    }
+    assert_eq!((wire.counts(), wire.api.connections()), ((3, answered(3, 3)), 1), "drained, and used again");
+
+    // More than is drained: the connection is closed, and another one takes its place.
+    wire.issuer.revoke_access("alice");
+    wire.api.set_refusal_body(vec![b'x'; 8 * 1024 * 1024]);
+    let response = timeout(LONG, client.get(wire.api.at("/me")).send()).await.expect("nothing hangs").unwrap();
+    assert!(response.status().is_success());
+    assert_eq!((wire.counts(), wire.api.connections()), ((4, answered(4, 4)), 2));
+}
+
+/// The control: who keeps the first response while sending again waits for ever.
+#[tokio::test]
+async fn control_who_keeps_the_refusal_waits_for_ever() {
+    let wire = Wire::unauthorized().await;
+    wire.api.set_most_connections(1);
+    wire.api.set_refusal_body(vec![b'x'; 64 * 1024]);
+    let client = one_connection();
+    let refusal = client.get(wire.api.at("/me")).bearer_auth("old").send().await.unwrap();
+    let second = timeout(Duration::from_millis(300), client.get(wire.api.at("/me")).send()).await;
+    assert!(second.is_err(), "{second:?}");
+    drop(refusal);
+}
