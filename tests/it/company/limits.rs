@@ -7,7 +7,9 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use http::{Extensions, StatusCode};
 use reqwest::{Request, Response};
-use reqwest_auth_refresh::{Retried, async_trait};
+use reqwest_auth_refresh::{
+    AuthError, AuthRefresh, Origins, RefreshError, RefreshRequest, Retried, Session, Tokens, async_trait,
+};
 use reqwest_middleware::{ClientBuilder, ClientWithMiddleware, Middleware, Next};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
@@ -71,7 +73,8 @@ async fn a_limit_of_one_inside() {
         let limit = OneAtATime::new(until_read);
         let client = ClientBuilder::new(reqwest::Client::new()).with(wire.auth()).with(limit).build();
         let (calls, all) = crowd(&wire, &client).await;
-        println!("figure: refresh_calls_with_a_limit_inside = {calls} calls");
+        let until = if until_read { "read" } else { "answered" };
+        println!("figure: refresh_calls_with_a_limit_inside_until_{until} = {calls} calls");
         // All were signed before the first was refused, and stood in line.
         assert_eq!((calls, all), (1, answered(CROWD, CROWD)), "until read: {until_read}");
     }
@@ -84,9 +87,32 @@ async fn a_limit_of_one_outside() {
         let limit = OneAtATime::new(until_read);
         let client = ClientBuilder::new(reqwest::Client::new()).with(limit).with(wire.auth()).build();
         let (calls, all) = crowd(&wire, &client).await;
-        println!("figure: refresh_calls_with_a_limit_outside = {calls} calls");
+        let until = if until_read { "read" } else { "answered" };
+        println!("figure: refresh_calls_with_a_limit_outside_until_{until} = {calls} calls");
         assert_eq!((calls, all), (1, answered(CROWD, 1)), "until read: {until_read}");
     }
+}
+
+/// The control: a refresher that stands in the same line waits for the response that waits for it. Its bound ends that.
+#[tokio::test]
+async fn control_a_refresher_behind_the_same_limit_is_caught_in_it() {
+    let wire = Wire::unauthorized().await;
+    let limit = OneAtATime::new(true);
+    let free = Arc::clone(&limit.free);
+    let caught = move |_: RefreshRequest| {
+        let free = Arc::clone(&free);
+        async move {
+            let _permit = free.acquire().await.map_err(RefreshError::unavailable)?;
+            Tokens::new("new").map_err(RefreshError::unavailable)
+        }
+    };
+    let session = Session::builder(caught).attempt_timeout(Duration::from_millis(200)).build();
+    session.login(Tokens::new("old").unwrap()).await.unwrap();
+    let auth = AuthRefresh::new(&session, Origins::new(wire.api.url()).unwrap());
+    let client = ClientBuilder::new(reqwest::Client::new()).with(auth).with(limit).build();
+    let error = timeout(LONG, client.get(wire.api.at("/me")).send()).await.expect("nothing hangs").unwrap_err();
+    assert!(AuthError::find(&error).is_some_and(AuthError::is_transient), "{error:?}");
+    assert_eq!(wire.api.counts().all, answered(0, 1));
 }
 
 /// A client that keeps one connection, for a server that serves one.
