@@ -51,9 +51,13 @@ struct Mood {
     refuses_all: bool,
     challenges: Vec<String>,
     refusal_body: Bytes,
+    answer: Business,
     counts: ApiCounts,
     arrived: Vec<Arrived>,
 }
+
+/// What a user's request is answered with; `None` is the echo.
+type Business = Arc<dyn Fn(&str, &Request<Bytes>) -> Option<(StatusCode, Value)> + Send + Sync>;
 
 impl Api {
     /// Starts an API that takes this issuer's tokens and goes by its clock.
@@ -66,6 +70,7 @@ impl Api {
             refuses_all: false,
             challenges: vec![CHALLENGE.to_owned()],
             refusal_body: Bytes::from_static(br#"{"error":"unauthorized"}"#),
+            answer: Arc::new(|_, _| None),
             counts: ApiCounts::default(),
             arrived: Vec::new(),
         };
@@ -116,6 +121,14 @@ impl Api {
     /// The body of a 401; a short JSON text by default.
     pub fn set_refusal_body(&self, body: impl Into<Bytes>) {
         self.desk.mood().refusal_body = body.into();
+    }
+
+    /// What a request with a good token is answered with, given its user; the echo for `None`, and by default.
+    pub fn set_answer(
+        &self,
+        answer: impl Fn(&str, &Request<Bytes>) -> Option<(StatusCode, Value)> + Send + Sync + 'static,
+    ) {
+        self.desk.mood().answer = Arc::new(answer);
     }
 
     /// What was counted so far.
@@ -178,11 +191,20 @@ impl Desk {
         let holder = checked.as_ref().map_or_else(Denied::holder, Some);
         let tokens = holder.map(|holder| (holder.grant, holder.generation));
         arrived.ok = welcome;
-        let answer = if welcome { echo(&arrived, checked.as_ref().ok()) } else { self.refusal() };
+        let answer = if welcome { self.welcome(&request, &arrived, checked.as_ref().ok()) } else { self.refusal() };
         let mut mood = self.mood();
         mood.counts.answer(path, tokens, token.is_some(), welcome);
         mood.arrived.push(arrived);
         Some(answer)
+    }
+
+    fn welcome(&self, request: &Request<Bytes>, arrived: &Arrived, holder: Option<&Holder>) -> Response<Body> {
+        let business = Arc::clone(&self.mood().answer);
+        match holder.and_then(|holder| business(&holder.user, request)) {
+            Some((status, Value::Null)) => answer::empty(status, None),
+            Some((status, value)) => answer::json(status, &value),
+            None => echo(arrived, holder),
+        }
     }
 
     fn refusal(&self) -> Response<Body> {

@@ -44,10 +44,10 @@ pub struct IssuerCounts {
     pub live_grants: usize,
 }
 
-/// How many requests the API answered with 200, and how many with 401.
+/// How many requests the API answered with 401, and how many otherwise, so with 200 unless it was told what to answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Tally {
-    /// Answered with 200.
+    /// Let in.
     pub ok: usize,
     /// Answered with 401.
     pub refused: usize,

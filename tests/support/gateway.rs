@@ -10,7 +10,7 @@ use hyper::{Method, Request, Response, StatusCode};
 use serde_json::{Value, json};
 
 use super::answer::{self, Answer, Body};
-use super::api::body_hash;
+use super::arrived::body_hash;
 use super::gate::Gate;
 use super::server::Server;
 

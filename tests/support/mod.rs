@@ -4,6 +4,7 @@
 //! - [`Issuer`]: its token endpoint, with faults, outages, client authentication, gates and counters.
 //! - [`Api`]: a resource server that takes the issuer's access tokens, with gates and counters of its own.
 //! - [`Gateway`]: a home-grown gateway whose sessions live in cookies.
+//! - [`Orders`]: something for an API to answer with.
 //! - [`Gate`]: holds whoever comes until it is opened, and tells when enough have come; tests need no sleep.
 //!
 //! It is as strict as the strictest real issuers: a refresh token works once, and its second use ends the whole grant,
@@ -21,6 +22,7 @@ mod gate;
 mod gateway;
 mod grants;
 mod issuer;
+mod orders;
 mod server;
 
 pub use api::Api;
@@ -32,3 +34,4 @@ pub use gate::Gate;
 pub use gateway::{Gateway, GatewayCounts};
 pub use grants::{Denied, Grants, Holder, Issued, Names, Refused, Rotation};
 pub use issuer::{Issuer, TokenCall};
+pub use orders::Orders;
