@@ -19,12 +19,15 @@ mod fidelity;
 mod freshness;
 mod gated_world;
 mod gates;
+mod generated_client;
 mod hero;
 mod hostile;
 mod liveness;
 mod logout;
 mod naive;
 mod no_runtime;
+#[path = "../../examples/generated_client/orders_api.rs"]
+mod orders_api;
 mod origins;
 mod outage;
 mod panics;
@@ -48,3 +51,7 @@ mod virtual_issuer;
 mod virtual_world;
 mod wire_storm;
 mod wire_world;
+mod wire_tap;
+
+// The generated modules name each other from the root.
+use orders_api::{apis, models};
