@@ -47,6 +47,7 @@ mod support;
 mod test_issuer;
 mod token_bytes;
 mod torture;
+mod two_doors;
 mod virtual_issuer;
 mod virtual_world;
 mod wire_storm;
