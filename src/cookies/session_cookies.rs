@@ -89,10 +89,15 @@ impl Cookies {
         self.write().csrf = Some(Csrf { name, read: Arc::new(read) });
     }
 
+    /// Whether this is where people log in, so that a 401 from there is about a password.
+    pub(crate) fn is_login_path(&self, url: &Url) -> bool {
+        self.read().is_login_path(url)
+    }
+
     /// Whether this request logs somebody in if it succeeds: it sends something to the login path.
     pub(crate) fn is_login(&self, request: &Request) -> bool {
         let asks_only = [Method::GET, Method::HEAD, Method::OPTIONS].contains(request.method());
-        !asks_only && self.read().is_login(request.url())
+        !asks_only && self.is_login_path(request.url())
     }
 
     /// A request is sent; it has ended when what this returns is dropped.
@@ -167,7 +172,7 @@ impl State {
             || self.endpoints.iter().any(|endpoint| same(endpoint, url))
     }
 
-    fn is_login(&self, url: &Url) -> bool {
+    fn is_login_path(&self, url: &Url) -> bool {
         self.answers_for(url) && self.login.contains(url)
     }
 }
@@ -176,7 +181,7 @@ impl CookiePlace for Cookies {
     fn take(&self, set_cookies: &mut dyn Iterator<Item = &HeaderValue>, url: &Url) {
         // Under the same lock as a logout, which comes before all of this or after it.
         let state = self.write();
-        if state.answers_for(url) && (!state.closing.is_closed() || state.is_login(url)) {
+        if state.answers_for(url) && (!state.closing.is_closed() || state.is_login_path(url)) {
             state.jar.take(set_cookies, url);
         }
     }

@@ -33,8 +33,8 @@ impl AuthRefresh {
         if self.excluded.contains(request.url()) {
             return Pick::Leave("its path is excluded");
         }
-        if self.cookies.as_ref().is_some_and(|cookies| cookies.is_login(request)) {
-            return Pick::Leave("it logs somebody in");
+        if self.cookies.as_ref().is_some_and(|cookies| cookies.is_login_path(request.url())) {
+            return Pick::Leave("it goes to where people log in");
         }
         if request.headers().contains_key(AUTHORIZATION) {
             return Pick::Leave("it has an Authorization header of its own");

@@ -12,6 +12,7 @@ mod architecture;
 mod cancellation;
 mod challenges;
 mod company;
+mod cookies;
 mod early_refresh;
 mod exit;
 mod fence;
@@ -51,8 +52,8 @@ mod two_doors;
 mod virtual_issuer;
 mod virtual_world;
 mod wire_storm;
-mod wire_world;
 mod wire_tap;
+mod wire_world;
 
 // The generated modules name each other from the root.
 use orders_api::{apis, models};

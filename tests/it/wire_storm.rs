@@ -13,7 +13,7 @@ const CROWD: usize = 1_000;
 
 /// Two files for each connection, since both ends are ours, and some for everything else.
 #[cfg(unix)]
-fn allow_enough_files() {
+pub(crate) fn allow_enough_files() {
     use rustix::process::{Resource, getrlimit, setrlimit};
     let (needed, mut limit) = (CROWD as u64 * 2 + 500, getrlimit(Resource::Nofile));
     if limit.current.is_some_and(|current| current < needed) {
@@ -23,7 +23,7 @@ fn allow_enough_files() {
 }
 
 #[cfg(not(unix))]
-fn allow_enough_files() {}
+pub(crate) fn allow_enough_files() {}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_thousand_connections_unauthorized_together() {
