@@ -23,6 +23,8 @@ pub(crate) mod error;
 #[cfg(feature = "_endpoint")]
 mod failure;
 mod func;
+#[cfg(all(test, feature = "_endpoint"))]
+mod issuers;
 #[cfg(feature = "json-refresh")]
 mod json_refresh;
 #[cfg(any(feature = "json-refresh", feature = "cookie-refresh"))]
