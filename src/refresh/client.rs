@@ -1,6 +1,8 @@
 //! The HTTP client of a refresher: the user's, finished so that what is sent goes to one place, once.
 
-use reqwest::{ClientBuilder, Method, RequestBuilder};
+use http::HeaderValue;
+use http::header::CONTENT_LENGTH;
+use reqwest::{ClientBuilder, Method, Request, RequestBuilder};
 use zeroize::Zeroizing;
 
 use crate::refresh::answer::Answer;
@@ -40,7 +42,11 @@ impl TokenClient {
     /// Sends `request` and reads the answer, whatever it says.
     pub(crate) async fn send(&self, request: RequestBuilder, endpoint: &Endpoint) -> Result<Answer, Failure> {
         let endpoint = endpoint.name();
-        let response = match request.send().await {
+        let sent = match request.build() {
+            Ok(request) => self.0.execute(with_length(request)).await,
+            Err(error) => Err(error),
+        };
+        let response = match sent {
             Ok(response) => response,
             Err(error) if target::was_not_sent(&error) => {
                 return Err(Failure::Unreached { endpoint, source: error.without_url() });
@@ -57,6 +63,14 @@ impl TokenClient {
         };
         Ok(Answer { endpoint, status, headers, body })
     }
+}
+
+/// Nothing to send is a length too (RFC 9110 section 8.6). Not told, some servers answer 411.
+fn with_length(mut request: Request) -> Request {
+    if request.body().is_none() && request.method() != Method::GET {
+        request.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+    }
+    request
 }
 
 #[cfg(not(target_arch = "wasm32"))]

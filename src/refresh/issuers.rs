@@ -10,6 +10,7 @@ use crate::clock::Wall;
 use crate::refresh::answer::{Answer, Expect, HOME_GROWN};
 use crate::refresh::dialect::Dialect;
 use crate::refresh::error::Verdict;
+use crate::refresh::refresh_answer::RefreshAnswer;
 use crate::refresh::wire::Sent;
 
 const JSON: &str = "application/json; charset=utf-8";
@@ -324,9 +325,8 @@ fn gateways_say_it_by_status_and_firewalls_say_nothing() {
 
 #[test]
 fn predicates_take_the_place_of_what_is_usual() {
-    let says = |word: &'static str| {
-        move |answer: &crate::RefreshAnswer<'_>| answer.member("status").is_some_and(|said| said == word)
-    };
+    let says =
+        |word: &'static str| move |answer: &RefreshAnswer<'_>| answer.member("status").is_some_and(|said| said == word);
     let recipe = Dialect::new().success_when(says("success"));
     let rows: &[Row<'_>] = &[
         (200, JSON, r#"{"status":"failure"}"#, "unavailable: 200 OK"),

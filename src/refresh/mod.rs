@@ -23,7 +23,8 @@ pub(crate) mod error;
 #[cfg(feature = "_endpoint")]
 mod failure;
 mod func;
-#[cfg(all(test, feature = "_endpoint"))]
+#[cfg(feature = "_endpoint")]
+#[cfg(test)]
 mod issuers;
 #[cfg(feature = "json-refresh")]
 mod json_refresh;

@@ -23,6 +23,7 @@ mod gates;
 mod generated_client;
 mod hero;
 mod hostile;
+mod json_refresh;
 mod liveness;
 mod logout;
 mod naive;
