@@ -33,7 +33,7 @@ impl RefreshAnswer<'_> {
     }
 
     /// Whether this is a page of HTML, by its content type or its look: a firewall, a proxy or a crash speaks, and not the
-    /// endpoint. A JSON object is none, whatever it is called.
+    /// endpoint. A JSON object is none, whatever it is called; an empty answer is one if it is called so.
     #[must_use]
     pub fn is_html(&self) -> bool {
         self.html
