@@ -8,14 +8,19 @@ use crate::raw_server::{Asked, Reply};
 /// Everything that was sent, as text.
 fn echo(asked: &Asked) -> String {
     let authorization = asked.header("authorization").unwrap_or_default();
-    let refresh_token = asked.form("refresh_token").unwrap_or_default();
+    let refresh_token = sent(asked);
     let secret = asked.form("client_secret").unwrap_or_default();
     let body = String::from_utf8_lossy(&asked.body);
     format!("{refresh_token} {secret} {body} {} {}", String::from_utf8_lossy(&authorization), ID_TOKEN.secret(0))
 }
 
+/// The refresh token, from a form or from JSON.
 fn sent(asked: &Asked) -> String {
-    asked.form("refresh_token").unwrap_or_default()
+    let of_json = || {
+        let body: serde_json::Value = serde_json::from_slice(&asked.body).ok()?;
+        Some(body["refresh_token"].as_str()?.to_owned())
+    };
+    asked.form("refresh_token").or_else(of_json).unwrap_or_default()
 }
 
 fn json(status: &str, body: &serde_json::Value) -> Reply {

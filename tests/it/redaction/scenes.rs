@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::error::Error;
+use std::fmt::Debug;
 use std::future::pending;
 use std::iter;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -16,10 +17,10 @@ use http_body_util::Full;
 use hyper::body::Bytes;
 use reqwest::{Body, Request, Response};
 use reqwest_auth_refresh::{
-    AuthError, AuthRefresh, AuthRetryStrategy, Demand, Ending, Event, Events, InvalidToken, LoginId, MemoryStore,
-    NotRetryable, Origins, Record, RefreshError, RefreshGrant, RefreshReason, RefreshRequest, Refresher,
-    RequestBuilderExt, Retried, Session, SessionBuilder, SessionId, Start, StoreError, SystemClock, TokenStore, Tokens,
-    Version, acting_for,
+    AuthError, AuthRefresh, AuthRetryStrategy, Demand, Dialect, Ending, Event, Events, InvalidToken, JsonRefresh,
+    LoginId, MemberPaths, MemoryStore, NotRetryable, Origins, Record, RefreshError, RefreshGrant, RefreshReason,
+    RefreshRequest, Refresher, RequestBuilderExt, Retried, Session, SessionBuilder, SessionId, Start, StoreError,
+    SystemClock, TokenStore, Tokens, Version, acting_for,
 };
 use reqwest_middleware::{ClientBuilder, ClientWithMiddleware, Middleware, Next, RequestBuilder};
 use secrecy::ExposeSecret;
@@ -304,28 +305,41 @@ impl Stage {
     async fn moods(&mut self) {
         for (name, mood) in MOODS {
             self.says(Some(*mood));
-            for grant in [self.grant().post(CLIENT.secret(1)), self.grant().basic(CLIENT.secret(1))] {
-                let attempt = if *name == "silence" { SOON } else { LONG };
-                let mut scene = self.scene(Session::builder(grant.clone()).attempt_timeout(attempt));
-                self.refused(&mut scene).await;
-                let asked = self.issuer.take_asked();
-                assert!(!asked.is_empty(), "{name}");
-                // The adapter by itself.
-                if *name != "silence" {
-                    let asking = RefreshRequest::new(
-                        SESSION.secret(0).into(),
-                        Some(Arc::new(stale())),
-                        RefreshReason::Unauthorized,
-                        LONG,
-                    );
-                    match grant.refresh(asking).await {
-                        Ok(tokens) => self.show(|shown| shown.debug(&tokens)),
-                        Err(error) => self.show(|shown| shown.error(&error)),
-                    }
-                }
-            }
+            self.mood(name, self.grant().post(CLIENT.secret(1))).await;
+            self.mood(name, self.grant().basic(CLIENT.secret(1))).await;
+            self.mood(name, self.gateway()).await;
         }
         self.says(None);
+    }
+
+    /// A home-grown endpoint that gets a secret in every place, and whose answers are shown to a predicate.
+    fn gateway(&self) -> JsonRefresh {
+        let json = JsonRefresh::post(self.issuer.url(&format!("/refresh?secret={}", QUERY.secret(0)))).unwrap();
+        let json = json.access_token_header("authorization", "Bearer ").unwrap();
+        let json = json.member("client.secret", CLIENT.secret(1)).unwrap().header("x-key", CLIENT.secret(2)).unwrap();
+        let shown = Arc::clone(&self.shown);
+        json.dialect(Dialect::new().success_when(move |answer| {
+            shown.lock().unwrap().debug(answer);
+            answer.status().is_success()
+        }))
+    }
+
+    async fn mood(&mut self, name: &str, refresher: impl Refresher + Clone + Debug) {
+        self.show(|shown| shown.debug(&refresher));
+        let attempt = if name == "silence" { SOON } else { LONG };
+        let mut scene = self.scene(Session::builder(refresher.clone()).attempt_timeout(attempt));
+        self.refused(&mut scene).await;
+        let asked = self.issuer.take_asked();
+        assert!(!asked.is_empty(), "{name}");
+        // The adapter by itself.
+        if name != "silence" {
+            let session = SESSION.secret(0).into();
+            let asking = RefreshRequest::new(session, Some(Arc::new(stale())), RefreshReason::Unauthorized, LONG);
+            match refresher.refresh(asking).await {
+                Ok(tokens) => self.show(|shown| shown.debug(&tokens)),
+                Err(error) => self.show(|shown| shown.error(&error)),
+            }
+        }
     }
 
     /// The program's own refreshers.
@@ -578,6 +592,13 @@ fn words(shown: &Shared) {
     shown.error(&grant.clone().parameter("resource", &query).unwrap_err());
     shown.error(&grant.clone().parameter("scope", &query).unwrap_err());
     shown.error(&grant.http(reqwest::Client::builder().user_agent("a\nb")).unwrap_err());
+    let json = || JsonRefresh::post("https://gateway.example/refresh").unwrap().header("x", CLIENT.secret(1)).unwrap();
+    shown.error(&json().header("x", &*query).unwrap_err());
+    shown.error(&json().header("y", format!("{query}\n")).unwrap_err());
+    shown.error(&json().member("refresh_token", &*query).unwrap_err());
+    shown.error(&json().refresh_token_header("y", format!("{query}\n")).unwrap_err());
+    shown.debug(&Dialect::new().rejected_code("ended").rejected_when(|answer| answer.status() == 404));
+    shown.debug(&MemberPaths::from("data.accessToken"));
     shown.debug(&Start::Assumed);
     shown.debug(&Ending::LoggedOut);
 }
