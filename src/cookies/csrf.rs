@@ -1,5 +1,6 @@
 //! The header that shows a server that a request was made by whoever can read its cookies.
 
+use std::fmt;
 use std::sync::Arc;
 
 use http::{HeaderName, HeaderValue};
@@ -11,7 +12,6 @@ use crate::platform::{Panicked, caught};
 /// The cookies that go with a request, to be read by name.
 ///
 /// What a [`Cookies`](crate::Cookies) holds for one address, also cookies that are `HttpOnly`.
-#[derive(Debug)]
 pub struct CookieView<'a> {
     jar: &'a Jar,
     url: &'a Url,
@@ -34,6 +34,13 @@ impl<'a> CookieView<'a> {
     #[must_use]
     pub fn url(&self) -> &Url {
         self.url
+    }
+}
+
+/// Without the cookies, and without the address, whose query may hold a secret.
+impl fmt::Debug for CookieView<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CookieView").finish_non_exhaustive()
     }
 }
 

@@ -1,5 +1,7 @@
 //! A session's life and its troubles, each scene with secrets wherever one can be.
 
+mod places;
+
 use std::collections::BTreeSet;
 use std::error::Error;
 use std::fmt::Debug;
@@ -52,6 +54,8 @@ pub(crate) async fn all(shown: &Shared) -> Seen {
     words(shown);
     stage.plain_life().await;
     stage.moods().await;
+    stage.cookies().await;
+    stage.placements().await;
     stage.closures().await;
     stage.left_alone().await;
     stage.marks().await;
