@@ -7,7 +7,7 @@ use crate::error::{AuthError, Kind};
 use crate::event::Event;
 use crate::middleware::auth_refresh::AuthRefresh;
 use crate::platform::{Panicked, caught};
-use crate::policy::placement::Place;
+use crate::policy::placement::{Place, hide};
 use crate::session::Credential;
 
 impl AuthRefresh {
@@ -42,7 +42,11 @@ impl AuthRefresh {
                 }
                 Ok(())
             }
-            Some(Place::Function(place)) => caught(|| place(request, &credential.tokens)),
+            Some(Place::Function(place)) => {
+                let placed = caught(|| place(request, &credential.tokens));
+                hide(&credential.tokens, request.headers_mut());
+                placed
+            }
         };
         let written = placed.and_then(|()| self.write_csrf(request));
         written.map_err(|panicked| self.callback_failed(panicked, "writing the tokens on a request"))

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use http::header::AUTHORIZATION;
-use http::{HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::Request;
 use secrecy::ExposeSecret;
 
@@ -83,7 +83,8 @@ impl Placement {
 
     /// Whatever this function does with a request that is about to be sent, and the tokens that it is to carry.
     ///
-    /// It is called for each sending, on a request without tokens, outside every lock. A panic in it is caught and ends
+    /// It is called for each sending, on a request without tokens, outside every lock. A header that holds the access token
+    /// afterwards is marked sensitive, so that `Debug` does not show it. A panic in it is caught and ends
     /// the request with an error that [`is_misconfigured`](crate::AuthError::is_misconfigured).
     ///
     /// For an API that takes the token as a query parameter and in no other way:
@@ -172,6 +173,16 @@ pub(crate) fn prepared(prefix: &str, tokens: &Tokens) -> Option<HeaderValue> {
     // The first clone of a value made from a buffer allocates a count of its owners; later ones raise it. So the first
     // clone is made here and not by a request.
     Some(value.clone())
+}
+
+/// Marks every header that holds the access token as sensitive, whoever wrote it.
+pub(crate) fn hide(tokens: &Tokens, headers: &mut HeaderMap) {
+    let Some(token) = tokens.access_token().map(|token| token.expose_secret().as_bytes()) else { return };
+    for value in headers.values_mut() {
+        if value.as_bytes().windows(token.len()).any(|window| window == token) {
+            value.set_sensitive(true);
+        }
+    }
 }
 
 /// The prefix of the standard header.
