@@ -58,6 +58,7 @@ pub fn carry<F: Future>(future: F) -> impl Future<Output = F::Output> {
 }
 
 /// The ambient session, if there is one.
+#[inline]
 pub(crate) fn session() -> Option<SessionId> {
     get_local_item::<Ambient>().now_or_never().flatten().map(|Ambient(session)| session)
 }

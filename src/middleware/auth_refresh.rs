@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use crate::cookies::Cookies;
 use crate::middleware::guarded::Guarded;
-use crate::middleware::judge::{Judge, OfBodies};
+use crate::middleware::judge::OfBodies;
+use crate::middleware::special::Special;
 use crate::policy::origins::Origins;
 use crate::policy::paths::ExcludedPaths;
 use crate::policy::placement::Placement;
@@ -40,10 +41,8 @@ pub struct AuthRefresh {
     pub(crate) excluded: ExcludedPaths,
     pub(crate) require_login: bool,
     pub(crate) early_wait: Duration,
-    pub(crate) placement: Placement,
-    pub(crate) judge: Judge,
     pub(crate) guarded: Guarded,
-    pub(crate) cookies: Option<Arc<Cookies>>,
+    pub(crate) special: Option<Box<Special>>,
 }
 
 impl AuthRefresh {
@@ -51,20 +50,18 @@ impl AuthRefresh {
     #[must_use]
     pub fn new(session: &Session, origins: Origins) -> Self {
         let excluded = ExcludedPaths::default().and_endpoints(session.engine().refresher.endpoints(), &origins);
-        let cookies = session.engine().cookies.clone();
-        if let Some(cookies) = &cookies {
+        let special = session.engine().cookies.clone().map(|cookies| {
             cookies.answer_for(&origins);
-        }
+            Box::new(Special { cookies: Some(cookies), ..Special::default() })
+        });
         Self {
             session: session.clone(),
             origins,
             excluded,
             require_login: false,
             early_wait: Duration::from_secs(2),
-            placement: Placement::default(),
-            judge: Judge::default(),
             guarded: Guarded::default(),
-            cookies,
+            special,
         }
     }
 
@@ -79,7 +76,7 @@ impl AuthRefresh {
     /// Writes the tokens like this on each request; by default in the standard bearer header.
     #[must_use]
     pub fn placement(mut self, placement: Placement) -> Self {
-        self.placement = placement;
+        self.special.get_or_insert_default().placement = placement;
         self
     }
 
@@ -112,7 +109,7 @@ impl AuthRefresh {
     /// [`is_misconfigured`](crate::AuthError::is_misconfigured).
     #[must_use]
     pub fn unauthorized_when(mut self, judge: impl Fn(&ResponseHead<'_>) -> bool + Send + Sync + 'static) -> Self {
-        self.judge.of_head = Some(Arc::new(judge));
+        self.special.get_or_insert_default().judge.of_head = Some(Arc::new(judge));
         self
     }
 
@@ -139,7 +136,8 @@ impl AuthRefresh {
         which: impl Fn(&ResponseHead<'_>) -> bool + Send + Sync + 'static,
         judge: impl Fn(&ResponseHead<'_>, &[u8]) -> bool + Send + Sync + 'static,
     ) -> Self {
-        self.judge.of_body = Some(OfBodies { which: Arc::new(which), how: Arc::new(judge) });
+        let of_body = OfBodies { which: Arc::new(which), how: Arc::new(judge) };
+        self.special.get_or_insert_default().judge.of_body = Some(of_body);
         self
     }
 
@@ -158,5 +156,10 @@ impl AuthRefresh {
     pub fn early_wait(mut self, wait: Duration) -> Self {
         self.early_wait = wait;
         self
+    }
+
+    /// The cookies that the session lives in, if it does.
+    pub(crate) fn cookies(&self) -> Option<&Arc<Cookies>> {
+        self.special.as_ref()?.cookies.as_ref()
     }
 }

@@ -5,8 +5,9 @@ use crate::middleware::auth_refresh::AuthRefresh;
 impl AuthRefresh {
     /// Why requests of this door must not be signed: its client did not go through the guard, and has to.
     pub(crate) fn lacks_guard(&self) -> Option<&'static str> {
-        let needs_cookies = self.cookies.is_some() && cfg!(not(target_arch = "wasm32"));
-        if !(self.placement.survives_redirects() || needs_cookies) || self.guarded.is_set() {
+        let special = self.special.as_ref()?;
+        let needs_cookies = special.cookies.is_some() && cfg!(not(target_arch = "wasm32"));
+        if !(special.placement.survives_redirects() || needs_cookies) || self.guarded.is_set() {
             return None;
         }
         Some(if needs_cookies {
@@ -74,7 +75,7 @@ mod native {
             for door in doors {
                 door.guarded.set();
                 origins.push(door.origins.clone());
-                cookies.extend(door.cookies.as_ref().map(|own| Arc::clone(own) as Arc<dyn CookiePlace>));
+                cookies.extend(door.cookies().map(|own| Arc::clone(own) as Arc<dyn CookiePlace>));
             }
             let policy = Policy::custom(move |attempt| {
                 let first = attempt.previous().first().unwrap_or_else(|| attempt.url());

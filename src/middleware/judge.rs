@@ -33,12 +33,6 @@ pub(crate) struct OfBodies {
 }
 
 impl Judge {
-    /// Whether the program leaves all judgement to us.
-    #[inline]
-    pub(crate) fn is_default(&self) -> bool {
-        self.of_head.is_none() && self.of_body.is_none()
-    }
-
     /// The verdict on the response to a request that was signed for `signed`, and the response, to be read from the
     /// beginning of its body. What came from another origin is never about our tokens, whoever judges.
     pub(crate) async fn judge(&self, signed: &Url, response: Response) -> (Result<bool, Panicked>, Response) {

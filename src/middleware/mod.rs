@@ -10,6 +10,7 @@ mod keep;
 mod marks;
 mod options;
 mod pick;
+mod special;
 mod trip;
 mod write;
 

@@ -8,6 +8,7 @@ use crate::error::{AuthError, Kind};
 use crate::middleware::ambient;
 use crate::middleware::auth_refresh::AuthRefresh;
 use crate::middleware::options::RequestOptions;
+use crate::middleware::special::Special;
 
 /// What is done with a request.
 pub(crate) enum Pick {
@@ -22,6 +23,7 @@ pub(crate) enum Pick {
 }
 
 impl AuthRefresh {
+    #[inline]
     pub(crate) fn pick(&self, request: &Request, extensions: &Extensions) -> Pick {
         if !self.origins.allows(request.url()) {
             return Pick::Leave("its origin is not one that tokens may be sent to");
@@ -33,20 +35,13 @@ impl AuthRefresh {
         if self.excluded.contains(request.url()) {
             return Pick::Leave("its path is excluded");
         }
-        if self.cookies.as_ref().is_some_and(|cookies| cookies.is_login_path(request.url())) {
-            return Pick::Leave("it goes to where people log in");
-        }
         if request.headers().contains_key(AUTHORIZATION) {
             return Pick::Leave("it has an Authorization header of its own");
         }
-        if self.placement.own_header().is_some_and(|name| request.headers().contains_key(name)) {
-            return Pick::Leave("it has a header of its own where the token would be placed");
-        }
-        if self.cookies.is_some() && request.headers().contains_key(COOKIE) {
-            return Pick::Leave("it has a Cookie header of its own");
-        }
-        if let Some(what) = self.lacks_guard() {
-            return Pick::Fail(AuthError::new(Kind::Misconfigured, self.session.id(), what));
+        if let Some(special) = &self.special
+            && let Some(pick) = self.pick_specially(special, request)
+        {
+            return pick;
         }
         let ambient = ambient::session();
         let named = options.and_then(|options| options.session.as_ref()).or(ambient.as_ref());
@@ -57,5 +52,22 @@ impl AuthRefresh {
             return Pick::Fail(AuthError::new(Kind::Misconfigured, named, what));
         }
         Pick::Sign { named: named.is_some(), refresh_first: options.is_some_and(|options| options.refresh_first) }
+    }
+
+    #[cold]
+    fn pick_specially(&self, special: &Special, request: &Request) -> Option<Pick> {
+        if let Some(cookies) = &special.cookies {
+            if cookies.is_login_path(request.url()) {
+                return Some(Pick::Leave("it goes to where people log in"));
+            }
+            if request.headers().contains_key(COOKIE) {
+                return Some(Pick::Leave("it has a Cookie header of its own"));
+            }
+        }
+        if special.placement.own_header().is_some_and(|name| request.headers().contains_key(name)) {
+            return Some(Pick::Leave("it has a header of its own where the token would be placed"));
+        }
+        let lacks = self.lacks_guard()?;
+        Some(Pick::Fail(AuthError::new(Kind::Misconfigured, self.session.id(), lacks)))
     }
 }

@@ -67,12 +67,13 @@ impl AuthRefresh {
         async move {
             let timeout = request.timeout().copied();
             let mut response = next.clone().run(request, extensions).await?;
-            let unauthorized = if self.judge.is_default() {
-                is_unauthorized(kept.url(), response.status(), response.url(), response.headers())
-            } else {
-                let (verdict, judged) = Box::pin(self.judge.judge(kept.url(), response)).await;
-                response = judged;
-                verdict.map_err(|panicked| self.callback_failed(panicked, "judging a response"))?
+            let unauthorized = match &self.special {
+                None => is_unauthorized(kept.url(), response.status(), response.url(), response.headers()),
+                Some(special) => {
+                    let (verdict, judged) = Box::pin(special.judge.judge(kept.url(), response)).await;
+                    response = judged;
+                    verdict.map_err(|panicked| self.callback_failed(panicked, "judging a response"))?
+                }
             };
             if !unauthorized {
                 return Ok(response);
@@ -156,6 +157,7 @@ impl AuthRefresh {
     }
 
     /// The seven steps, as far as they need not wait; the rest is in the future.
+    #[inline]
     pub(crate) fn route<'trip>(
         &'trip self,
         mut request: Request,
@@ -202,7 +204,7 @@ impl Middleware for AuthRefresh {
         'c: 'trip,
         Self: 'trip,
     {
-        match &self.cookies {
+        match self.cookies() {
             None => self.route(request, extensions, next),
             Some(cookies) => Box::pin(self.with_cookies(cookies, request, extensions, next)),
         }

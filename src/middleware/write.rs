@@ -6,6 +6,7 @@ use reqwest::Request;
 use crate::error::{AuthError, Kind};
 use crate::event::Event;
 use crate::middleware::auth_refresh::AuthRefresh;
+use crate::middleware::special::Special;
 use crate::platform::{Panicked, caught};
 use crate::policy::placement::{Place, hide};
 use crate::session::Credential;
@@ -18,27 +19,28 @@ impl AuthRefresh {
     /// When a function of the program panics.
     #[inline]
     pub(crate) fn write(&self, request: &mut Request, credential: &Credential) -> Result<(), AuthError> {
-        if self.placement.place().is_some() || self.cookies.is_some() {
-            return self.write_otherwise(request, credential);
+        if let Some(special) = &self.special {
+            return self.write_specially(special, request, credential);
         }
-        if let Some(bearer) = &credential.bearer {
-            let _vacant = request.headers_mut().insert(AUTHORIZATION, bearer.clone());
-        }
+        write_bearer(request, credential);
         Ok(())
     }
 
     #[cold]
-    fn write_otherwise(&self, request: &mut Request, credential: &Credential) -> Result<(), AuthError> {
-        let placed = match self.placement.place() {
+    fn write_specially(
+        &self,
+        special: &Special,
+        request: &mut Request,
+        credential: &Credential,
+    ) -> Result<(), AuthError> {
+        let placed = match special.placement.place() {
             None => {
-                if let Some(bearer) = &credential.bearer {
-                    let _vacant = request.headers_mut().insert(AUTHORIZATION, bearer.clone());
-                }
+                write_bearer(request, credential);
                 Ok(())
             }
             Some(Place::Header(name, prefix)) => {
                 if let Some(value) = credential.behind(prefix) {
-                    let _vacant = request.headers_mut().insert(name.clone(), value);
+                    let _placed = request.headers_mut().entry(name).or_insert(value);
                 }
                 Ok(())
             }
@@ -48,17 +50,8 @@ impl AuthRefresh {
                 placed
             }
         };
-        let written = placed.and_then(|()| self.write_csrf(request));
+        let written = placed.and_then(|()| write_csrf(special, request));
         written.map_err(|panicked| self.callback_failed(panicked, "writing the tokens on a request"))
-    }
-
-    /// Reads the CSRF header anew and writes it, unless the request has one of its own.
-    fn write_csrf(&self, request: &mut Request) -> Result<(), Panicked> {
-        let Some(cookies) = &self.cookies else { return Ok(()) };
-        if let Some((name, value)) = cookies.csrf(request.url())? {
-            let _own = request.headers_mut().entry(name).or_insert(value);
-        }
-        Ok(())
     }
 
     /// A function of the program panicked: that is told, and ends the one request that it was called for.
@@ -67,4 +60,21 @@ impl AuthRefresh {
         let what = format!("the program's own function for {doing} panicked");
         AuthError::new(Kind::Misconfigured, self.session.id(), what)
     }
+}
+
+/// Writes the prepared header; tokens that cannot be seen need none.
+#[inline]
+fn write_bearer(request: &mut Request, credential: &Credential) {
+    if let Some(bearer) = &credential.bearer {
+        let _vacant = request.headers_mut().insert(AUTHORIZATION, bearer.clone());
+    }
+}
+
+/// Reads the CSRF header anew and writes it, unless the request has one of its own.
+fn write_csrf(special: &Special, request: &mut Request) -> Result<(), Panicked> {
+    let Some(cookies) = &special.cookies else { return Ok(()) };
+    if let Some((name, value)) = cookies.csrf(request.url())? {
+        let _own = request.headers_mut().entry(name).or_insert(value);
+    }
+    Ok(())
 }

@@ -122,10 +122,12 @@ impl Engine {
     }
 
     /// The tokens that anyone may have without asking. This is all that a request with good tokens does here.
+    #[inline]
     pub(crate) fn free(&self) -> Option<Arc<Credential>> {
-        let now = self.wall();
+        let now = self.ask_clock(Clock::wall);
         let published = self.published.read().unwrap_or_else(PoisonError::into_inner);
-        published.as_ref().filter(|free| now < free.until).map(|free| Arc::clone(&free.credential))
+        let free = published.as_ref().filter(|free| free.until.is_none_or(|until| now < until));
+        free.map(|free| Arc::clone(&free.credential))
     }
 
     /// What a request gets; and the flight to launch because nobody was left to save.
@@ -325,7 +327,7 @@ impl Engine {
     fn publish(&self, guarded: &mut Guarded) {
         // While nobody is left to save, the next request has to come by.
         let free = guarded.core.free().filter(|_| guarded.core.is_saved() || guarded.saver);
-        let free = free.map(|held| (held.version, Arc::clone(&held.tokens), held.freshness.due_at));
+        let free = free.map(|held| (held.version, Arc::clone(&held.tokens), held.freshness.fresh_until()));
         let free =
             free.map(|(version, tokens, until)| Free { credential: guarded.credential(version, &tokens), until });
         *self.published.write().unwrap_or_else(PoisonError::into_inner) = free;
