@@ -58,6 +58,7 @@ mod answer_shape;
 mod answer_time;
 mod builder;
 mod clock;
+#[cfg_attr(not(feature = "cookie-refresh"), allow(dead_code, reason = "no refresher that comes with it has cookies"))]
 mod cookies;
 mod error;
 mod event;
@@ -80,7 +81,6 @@ mod tokens;
 pub use async_trait::async_trait;
 pub use builder::SessionBuilder;
 pub use clock::{Clock, SystemClock};
-#[cfg(feature = "cookie-refresh")]
 pub use cookies::{CookieView, Cookies};
 pub use error::AuthError;
 pub use event::{Ending, Event, NeedsLogin, State};

@@ -44,11 +44,14 @@ impl fmt::Debug for CookieView<'_> {
     }
 }
 
+/// The program's function that reads a value from the cookies.
+pub(super) type Read = dyn Fn(&CookieView<'_>) -> Option<String> + Send + Sync;
+
 /// Which header, and how its value is read from the cookies.
 #[derive(Clone)]
 pub(super) struct Csrf {
     pub(super) name: HeaderName,
-    pub(super) read: Arc<dyn Fn(&CookieView<'_>) -> Option<String> + Send + Sync>,
+    pub(super) read: Arc<Read>,
 }
 
 impl Csrf {

@@ -1,8 +1,6 @@
 //! Where cookies lie, and how an HTTP client is made to look there: `reqwest`'s own jar, or nothing where that is not to be
 //! had.
 
-use std::sync::Arc;
-
 use http::HeaderValue;
 use reqwest::Url;
 
@@ -18,10 +16,14 @@ pub(crate) trait CookiePlace: Send + Sync + 'static {
 #[cfg(all(feature = "cookie-refresh", not(target_arch = "wasm32")))]
 mod target {
     use std::fmt;
+    use std::sync::Arc;
 
-    use super::{Arc, CookiePlace, HeaderValue, Url};
+    use super::{CookiePlace, HeaderValue, Url};
     use reqwest::ClientBuilder;
     use reqwest::cookie::{CookieStore, Jar as ReqwestJar};
+
+    /// Whether cookies are ours to keep.
+    pub(crate) const OURS: bool = true;
 
     /// Cookies by domain and path, as RFC 6265 has it. Clones are the same jar.
     #[derive(Clone, Default)]
@@ -69,12 +71,13 @@ mod target {
 
 #[cfg(not(all(feature = "cookie-refresh", not(target_arch = "wasm32"))))]
 mod target {
-    use super::{Arc, CookiePlace, HeaderValue, Url};
-    use reqwest::ClientBuilder;
+    use super::{CookiePlace, HeaderValue, Url};
+
+    pub(crate) const OURS: bool = false;
 
     /// A browser keeps its cookies to itself; and without the feature there is no session that lives in them.
     #[derive(Debug, Clone, Default)]
-    pub(crate) struct Jar;
+    pub(crate) struct Jar {}
 
     impl CookiePlace for Jar {
         fn take(&self, _set_cookies: &mut dyn Iterator<Item = &HeaderValue>, _url: &Url) {}
@@ -84,10 +87,15 @@ mod target {
         }
     }
 
-    #[cfg_attr(target_arch = "wasm32", expect(dead_code, reason = "a browser's client cannot be told"))]
-    pub(crate) fn provide(builder: ClientBuilder, _places: Vec<Arc<dyn CookiePlace>>) -> ClientBuilder {
+    #[cfg(not(target_arch = "wasm32"))]
+    pub(crate) fn provide(
+        builder: reqwest::ClientBuilder,
+        _places: Vec<std::sync::Arc<dyn CookiePlace>>,
+    ) -> reqwest::ClientBuilder {
         builder
     }
 }
 
-pub(crate) use target::{Jar, provide};
+#[cfg(not(target_arch = "wasm32"))]
+pub(crate) use target::provide;
+pub(crate) use target::{Jar, OURS};

@@ -6,5 +6,7 @@ mod jar;
 mod session_cookies;
 
 pub use csrf::CookieView;
+pub(crate) use jar::OURS;
+#[cfg(not(target_arch = "wasm32"))]
 pub(crate) use jar::{CookiePlace, provide};
 pub use session_cookies::Cookies;

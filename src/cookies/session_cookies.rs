@@ -46,7 +46,6 @@ struct State {
 
 impl Cookies {
     /// No cookies yet, and of places only the refresher's endpoints.
-    #[cfg_attr(not(feature = "cookie-refresh"), expect(dead_code, reason = "no session lives in cookies"))]
     pub(crate) fn new(endpoints: Vec<Url>) -> Arc<Self> {
         let (jar, ended, closing, csrf) = (Jar::default(), None, Closing::default(), None);
         let (origins, login) = (Vec::new(), ExcludedPaths::default());

@@ -3,7 +3,9 @@
 mod ambient;
 mod auth_refresh;
 mod cookie_trip;
+#[cfg(not(target_arch = "wasm32"))]
 mod guard;
+#[cfg_attr(target_arch = "wasm32", allow(dead_code, reason = "a browser follows redirects in its own way"))]
 mod guarded;
 mod judge;
 mod keep;

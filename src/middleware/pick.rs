@@ -4,6 +4,7 @@ use http::Extensions;
 use http::header::{AUTHORIZATION, COOKIE};
 use reqwest::Request;
 
+use crate::cookies::OURS;
 use crate::error::{AuthError, Kind};
 use crate::middleware::ambient;
 use crate::middleware::auth_refresh::AuthRefresh;
@@ -69,5 +70,20 @@ impl AuthRefresh {
         }
         let lacks = self.lacks_guard()?;
         Some(Pick::Fail(AuthError::new(Kind::Misconfigured, self.session.id(), lacks)))
+    }
+
+    /// Why requests of this door must not be signed: its client did not go through the guard, and has to.
+    fn lacks_guard(&self) -> Option<&'static str> {
+        let special = self.special.as_ref()?;
+        let needs_cookies = special.cookies.is_some() && OURS;
+        if !(special.placement.survives_redirects() || needs_cookies) || self.guarded.is_set() {
+            return None;
+        }
+        Some(if needs_cookies {
+            "this session lives in cookies, and the client does not share them: build it from `auth.guard(..)`"
+        } else {
+            "a redirect would carry the token to another origin, in a header that reqwest leaves on: build the client from \
+             `auth.guard(..)`, or accept that by `dangerous_unguarded`"
+        })
     }
 }

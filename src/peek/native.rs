@@ -50,7 +50,7 @@ impl Peeked {
         while read < most {
             match poll_fn(|context| Pin::new(&mut self.rest).poll_frame(context)).await {
                 Some(Ok(frame)) => {
-                    read += frame.data_ref().map_or(0, |data| data.len());
+                    read += frame.data_ref().map_or(0, Bytes::len);
                     self.front.push_back(frame);
                 }
                 Some(Err(error)) => {

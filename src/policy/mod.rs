@@ -7,6 +7,7 @@ pub(crate) mod freshness;
 pub(crate) mod origins;
 pub(crate) mod paths;
 pub(crate) mod placement;
+#[cfg_attr(target_arch = "wasm32", allow(dead_code, reason = "a browser follows redirects in its own way"))]
 pub(crate) mod redirect;
 pub(crate) mod refused;
 pub(crate) mod response_head;

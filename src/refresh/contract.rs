@@ -69,7 +69,6 @@ pub trait Refresher: Send + Sync + 'static {
 
     /// The cookies that this refresher and the requests of its session share, where a session lives in cookies. None by
     /// default.
-    #[cfg_attr(not(feature = "cookie-refresh"), doc(hidden))]
     fn cookies(&self) -> Option<Arc<Cookies>> {
         None
     }

@@ -253,9 +253,9 @@ async fn nobody_is_presumed_to_be_nobody_until_the_server_says_so() {
 #[tokio::test]
 async fn only_a_login_that_succeeds_is_one() {
     let world = World::logged_in().await;
-    let version = |session: &Session| match session.state() {
-        State::LoggedIn { version, .. } => version,
-        other => panic!("{other:?}"),
+    let version = |session: &Session| {
+        let State::LoggedIn { version, .. } = session.state() else { panic!("nobody is logged in") };
+        version
     };
     let before = version(&world.session);
     assert_eq!(world.log_in("wrong").await, 401);

@@ -50,11 +50,10 @@ pub(crate) fn judge(memory: &Memory, unsaved: Option<&Unsaved>, found: Option<&R
 /// Ours was stored once.
 fn saved(memory: &Memory, ours: Version, found: Option<&Record>) -> Found {
     let Some(found) = found else {
-        return match memory {
-            Memory::Tokens(held) if held.presumed => Found::Same,
-            _ if mutant!(AbsentMeansLogout) => Found::Adopt,
-            _ => Found::Lost,
-        };
+        if matches!(memory, Memory::Tokens(held) if held.presumed) {
+            return Found::Same;
+        }
+        return if mutant!(AbsentMeansLogout) { Found::Adopt } else { Found::Lost };
     };
     let theirs = found.version();
     if theirs.login != ours.login {

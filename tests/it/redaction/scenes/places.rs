@@ -17,7 +17,7 @@ impl Stage {
             self.says(Some(*mood));
             let refresh = self.cookie_refresh();
             let attempt = if *name == "silence" { SOON } else { super::LONG };
-            let mut scene = self.scene_of(Session::builder(refresh).attempt_timeout(attempt).build());
+            let mut scene = self.scene_of(&Session::builder(refresh).attempt_timeout(attempt).build());
             self.send(self.get(&scene)).await;
             self.send(self.get(&scene)).await;
             let report = scene.session.logout().await.unwrap();
@@ -60,9 +60,9 @@ impl Stage {
     }
 
     /// A client of this session that went through the guard.
-    fn scene_of(&self, session: Session) -> Scene {
+    fn scene_of(&self, session: &Session) -> Scene {
         let origins = reqwest_auth_refresh::Origins::new(self.api.url("")).unwrap().and(self.issuer.url("")).unwrap();
-        self.door(&session, AuthRefresh::new(&session, origins))
+        self.door(session, AuthRefresh::new(session, origins))
     }
 
     fn door(&self, session: &Session, auth: AuthRefresh) -> Scene {
