@@ -40,18 +40,22 @@
 //! | for | see |
 //! |---|---|
 //! | logging in and out, watching, tokens outside HTTP | [`Session`], [`SessionBuilder`], [`Event`] |
-//! | which requests are signed, and what is done with them | [`AuthRefresh`], [`Origins`], [`RequestBuilderExt`] |
+//! | which requests are signed, where the token is written, and what is done with them | [`AuthRefresh`], [`Origins`], [`Placement`], [`RequestBuilderExt`] |
 //! | what went wrong | [`AuthError`], and the marks [`Retried`] and [`NotRetryable`] |
 //! | what an API asks for that a refresh cannot give | [`Demand`] |
-//! | where new tokens come from | [`Refresher`], and the feature `refresh-grant` for the OAuth refresh token grant |
+//! | where new tokens come from | [`Refresher`]; ready-made: `RefreshGrant`, `JsonRefresh`, `CookieRefresh` with its [`Cookies`] |
 //! | where tokens are kept | [`TokenStore`], [`MemoryStore`] |
 //!
 //! The README says what is promised, which test holds each promise, and what a caller gets in each case.
 //!
 //! # Features
 //!
-//! `refresh-grant`, on by default: the refresh token grant of OAuth 2.0 (RFC 6749 section 6). TLS is chosen by the features of
-//! `reqwest`.
+//! - `refresh-grant`, on by default: the refresh token grant of OAuth 2.0 (RFC 6749 section 6).
+//! - `json-refresh`: home-grown endpoints that take and give tokens as JSON.
+//! - `cookie-refresh`: sessions that live in cookies.
+//! - `retry`: a strategy for `reqwest-retry`.
+//!
+//! TLS is chosen by the features of `reqwest`.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod answer_shape;
@@ -108,7 +112,13 @@ pub use store::{Lock, LockGuard, MemoryStore, Record, StoreError, Swap, TokenSto
 pub use tokens::{InvalidToken, Tokens};
 
 /// The README's examples, compiled.
-#[cfg(all(doctest, feature = "refresh-grant"))]
+#[cfg(all(
+    doctest,
+    feature = "refresh-grant",
+    feature = "json-refresh",
+    feature = "cookie-refresh",
+    feature = "retry"
+))]
 #[doc = include_str!("../README.md")]
 struct Readme;
 

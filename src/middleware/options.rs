@@ -54,6 +54,9 @@ pub trait RequestBuilderExt: Sized + sealed::Sealed {
 
     /// With a way to make the body anew, for one that streams and cannot be cloned. Called when the request is to be sent a
     /// second time.
+    ///
+    /// Not for a `multipart::Form`: another one has another boundary than the header says. Write the form out to bytes first,
+    /// which can be cloned, or frame it by hand with a boundary of your own.
     #[must_use]
     fn resend_with<F, B>(self, body: F) -> Self
     where
