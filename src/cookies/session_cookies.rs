@@ -38,6 +38,8 @@ struct State {
     /// What was in the jar at the last logout, for telling the server.
     ended: Option<Jar>,
     closing: Closing,
+    /// What the login path answered with last, until it is known whether that was a login.
+    brought: Option<(Vec<HeaderValue>, Url)>,
     origins: Vec<Origins>,
     endpoints: Vec<Url>,
     login: ExcludedPaths,
@@ -47,9 +49,9 @@ struct State {
 impl Cookies {
     /// No cookies yet, and of places only the refresher's endpoints.
     pub(crate) fn new(endpoints: Vec<Url>) -> Arc<Self> {
-        let (jar, ended, closing, csrf) = (Jar::default(), None, Closing::default(), None);
+        let (jar, ended, closing, brought, csrf) = (Jar::default(), None, Closing::default(), None, None);
         let (origins, login) = (Vec::new(), ExcludedPaths::default());
-        Arc::new(Self { state: RwLock::new(State { jar, ended, closing, origins, endpoints, login, csrf }) })
+        Arc::new(Self { state: RwLock::new(State { jar, ended, closing, brought, origins, endpoints, login, csrf }) })
     }
 
     /// Puts a cookie in, written as in a `Set-Cookie` header that `url` answered with. It is dropped when these cookies
@@ -68,7 +70,10 @@ impl Cookies {
     }
 
     pub(crate) fn answer_for(&self, origins: &Origins) {
-        self.write().origins.push(origins.clone());
+        let mut state = self.write();
+        if !state.origins.contains(origins) {
+            state.origins.push(origins.clone());
+        }
     }
 
     pub(crate) fn answer_for_endpoint(&self, endpoint: &Url) {
@@ -104,9 +109,18 @@ impl Cookies {
         UnderWay { cookies: Arc::clone(self), sent: self.write().closing.send() }
     }
 
-    /// Somebody logged in.
+    /// Somebody logged in. The cookies that the login brought are there, whatever came between.
     pub(crate) fn log_in(&self) {
-        self.write().closing.log_in();
+        let mut state = self.write();
+        state.closing.log_in();
+        if let Some((cookies, url)) = state.brought.take() {
+            state.jar.take(&mut cookies.iter(), &url);
+        }
+    }
+
+    /// What the login path answered was no login after all.
+    pub(crate) fn log_in_failed(&self) {
+        self.write().brought = None;
     }
 
     /// Somebody logged out: empty at once, and closed to what is late.
@@ -179,8 +193,13 @@ impl State {
 impl CookiePlace for Cookies {
     fn take(&self, set_cookies: &mut dyn Iterator<Item = &HeaderValue>, url: &Url) {
         // Under the same lock as a logout, which comes before all of this or after it.
-        let state = self.write();
-        if state.answers_for(url) && (!state.closing.is_closed() || state.is_login_path(url)) {
+        let mut state = self.write();
+        if state.is_login_path(url) {
+            // An answer to the login before it may still land until this one is known to be a login.
+            let cookies: Vec<_> = set_cookies.cloned().collect();
+            state.jar.take(&mut cookies.iter(), url);
+            state.brought = Some((cookies, url.clone()));
+        } else if state.answers_for(url) && !state.closing.is_closed() {
             state.jar.take(set_cookies, url);
         }
     }

@@ -21,10 +21,13 @@ impl AuthRefresh {
         let login = cookies.is_login(&request).then(|| request.url().clone());
         let response = self.route(request, extensions, next).await?;
         drop(under_way);
+        let Some(login) = login else { return Ok(response) };
         // Where it was redirected nobody knows whether that is how a login succeeds, or how it fails.
-        if response.status().is_success() && login.is_some_and(|login| login == *response.url()) {
+        if response.status().is_success() && login == *response.url() {
             // A login that cannot be saved is one all the same, and the session tells of it.
             let _saved = self.session.logged_in().await;
+        } else {
+            cookies.log_in_failed();
         }
         Ok(response)
     }

@@ -5,18 +5,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use http::StatusCode;
+use http::{Extensions, StatusCode};
 use reqwest::Url;
 use reqwest::cookie::{CookieStore, Jar};
 use reqwest_auth_refresh::{
     AuthError, AuthRefresh, CookieRefresh, CookieView, Cookies, Event, MemoryStore, Origins, RequestBuilderExt,
     Retried, Revocation, Session, State,
 };
-use reqwest_middleware::{ClientBuilder, ClientWithMiddleware};
+use reqwest_middleware::{ClientBuilder, ClientWithMiddleware, Middleware, Next};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
-use crate::support::{Gateway, GatewayCounts};
+use crate::support::{Gate, Gateway, GatewayCounts};
 use crate::torture::rounds;
 use crate::virtual_world::told;
 use crate::wire_storm::allow_enough_files;
@@ -37,6 +37,15 @@ impl World {
     }
 
     async fn with(set_up: impl FnOnce(CookieRefresh) -> CookieRefresh) -> Self {
+        Self::of(set_up, None::<Slow>).await
+    }
+
+    /// With a middleware further in.
+    async fn behind(inner: impl Middleware) -> Self {
+        Self::of(|refresh| refresh, Some(inner)).await
+    }
+
+    async fn of(set_up: impl FnOnce(CookieRefresh) -> CookieRefresh, inner: Option<impl Middleware>) -> Self {
         let gateway = Gateway::start("right").await.unwrap();
         let refresh = CookieRefresh::post(gateway.at("refresh_token")).unwrap();
         let refresh = refresh.csrf("x-csrf", |cookies| cookies.get("csrf")).unwrap();
@@ -45,8 +54,9 @@ impl World {
         let session = Session::new(refresh);
         let auth = AuthRefresh::new(&session, Origins::new(gateway.url()).unwrap());
         let http = auth.guard(reqwest::Client::builder()).build().unwrap();
-        let client = ClientBuilder::new(http).with(auth).build();
-        Self { gateway, session, client, cookies }
+        let client = ClientBuilder::new(http).with(auth);
+        let client = if let Some(inner) = inner { client.with(inner) } else { client };
+        Self { gateway, session, client: client.build(), cookies }
     }
 
     /// Somebody is logged in.
@@ -235,6 +245,53 @@ async fn a_refresh_that_lands_after_a_logout_or_a_login_brings_no_cookies() {
         let expected = logs_in.then_some("another");
         assert_eq!(world.cookie("session").as_deref(), expected, "logs in: {logs_in}");
     }
+}
+
+/// Holds every answer of a login that comes by.
+struct Slow(Gate);
+
+#[reqwest_auth_refresh::async_trait]
+impl Middleware for Slow {
+    async fn handle(
+        &self,
+        request: reqwest::Request,
+        extensions: &mut Extensions,
+        next: Next<'_>,
+    ) -> reqwest_middleware::Result<reqwest::Response> {
+        let holds = request.url().path().ends_with("/login");
+        let response = next.run(request, extensions).await;
+        if holds {
+            self.0.pass().await;
+        }
+        response
+    }
+}
+
+/// Somebody else logs in over a session whose refresh is under way. The login was answered and is not known to be one yet, when
+/// the refresh lands: the cookies are those of the login all the same.
+#[tokio::test]
+async fn a_refresh_that_lands_in_the_middle_of_a_login_does_not_undo_it() {
+    let slow = Gate::opened();
+    let world = World::behind(Slow(slow.clone())).await;
+    assert_eq!(world.log_in("right").await, 200);
+    world.gateway.expire();
+    // It is answered, as the refresh that it is, and that answer is on its way when the login comes.
+    world.gateway.at_refreshed().close();
+    let request = world.client.get(world.gateway.at("me"));
+    let waiting = tokio::spawn(async move { request.send().await });
+    world.gateway.at_refreshed().arrived(1).await;
+    slow.close();
+    let form = world.client.post(world.gateway.at("login")).json(&json!({ "password": "right" }));
+    let login = tokio::spawn(async move { form.send().await });
+    slow.arrived(1).await;
+    assert_eq!(world.cookie("session").as_deref(), Some("session-3"));
+    world.gateway.at_refreshed().open();
+    // With the cookies of the refresh, which the login has ended.
+    assert!(waiting.await.unwrap().is_ok());
+    slow.open();
+    assert_eq!(login.await.unwrap().unwrap().status(), 200);
+    assert_eq!(world.cookie("session").as_deref(), Some("session-3"));
+    assert_eq!(world.get().await.unwrap().status(), 200);
 }
 
 #[tokio::test]

@@ -35,6 +35,7 @@ struct Desk {
     at_arrival: Gate,
     at_refusal: Gate,
     at_refresh: Gate,
+    at_refreshed: Gate,
     at_answer: Gate,
     ledger: Mutex<Ledger>,
 }
@@ -91,6 +92,7 @@ impl Gateway {
             at_arrival: Gate::opened(),
             at_refusal: Gate::opened(),
             at_refresh: Gate::opened(),
+            at_refreshed: Gate::opened(),
             at_answer: Gate::opened(),
             ledger: Mutex::new(ledger),
         });
@@ -123,6 +125,11 @@ impl Gateway {
     /// Every refresh passes here before it is looked at. Open by default.
     pub fn at_refresh(&self) -> &Gate {
         &self.desk.at_refresh
+    }
+
+    /// Every refresh passes here before it is answered. Open by default.
+    pub fn at_refreshed(&self) -> &Gate {
+        &self.desk.at_refreshed
     }
 
     /// Every request that was granted passes here before its 200 is sent. Open by default.
@@ -192,7 +199,9 @@ impl Desk {
             "refresh_token" => {
                 self.ledger().counts.refresh_calls += 1;
                 self.at_refresh.pass().await;
-                self.ledger().refresh(&request)
+                let answer = self.ledger().refresh(&request);
+                self.at_refreshed.pass().await;
+                answer
             }
             "logout" => self.ledger().logout(&request),
             _ => self.other(&request).await,
