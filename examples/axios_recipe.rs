@@ -2,7 +2,7 @@
 //! refresh when a request meets a 401, and the login page when nothing helps.
 //!
 //! In the recipe that is an instance with `baseURL` and `withCredentials`, and an interceptor of thirty lines. Here it is
-//! `Http::new`; what the interceptor does, the middleware does.
+//! `client`; what the interceptor does, the middleware does.
 //!
 //! Run it with `cargo run --example axios_recipe`.
 
@@ -40,6 +40,22 @@ impl Router {
     }
 }
 
+fn client(base: &str, to_page: impl Fn(&str) + Send + Sync + 'static) -> Result<ClientWithMiddleware, Box<dyn Error>> {
+    // It answers {"status": "success"} or not. The cookies go along by themselves.
+    let refresh = CookieRefresh::post(format!("{base}/api/web/refresh_token"))?
+        // Read from the cookies anew for each sending.
+        .csrf("x-csrf", |cookies| cookies.get("csrf"))?
+        // A 401 from there means a wrong password, and a 2xx a new session.
+        .login_path("/api/web/login")
+        // Told about a logout, with the cookies as they were.
+        .logout(format!("{base}/api/web/logout"))?
+        .dialect(Dialect::new().success_when(|answer| answer.member("status").is_some_and(|it| it == "success")));
+    let session = Session::builder(refresh).on_needs_login(move |_why| to_page("/logout/nosession")).build();
+    let auth = AuthRefresh::new(&session, Origins::new(base)?);
+    // The guard gives the client the session's cookies.
+    Ok(ClientBuilder::new(auth.guard(reqwest::Client::builder()).build()?).with(auth).build())
+}
+
 /// The API, by paths below its base address.
 struct Http {
     base: String,
@@ -47,20 +63,8 @@ struct Http {
 }
 
 impl Http {
-    fn new(base: &str, router: &Router) -> Result<Self, Box<dyn Error>> {
-        let says = |answer: &reqwest_auth_refresh::RefreshAnswer<'_>, word| {
-            answer.member("status").is_some_and(|status| status == word)
-        };
-        // POST api/web/refresh_token, which answers {"status": "success"} or not. The cookies go along by themselves.
-        let refresh = CookieRefresh::post(format!("{base}/api/web/refresh_token"))?
-            .csrf("x-csrf", |cookies| cookies.get("csrf"))?
-            // A 401 from there means a wrong password, and a 2xx a new session.
-            .login_path("/api/web/login")
-            .dialect(Dialect::new().success_when(move |answer| says(answer, "success")));
-        let router = router.clone();
-        let session = Session::builder(refresh).on_needs_login(move |_why| router.go("/logout/nosession")).build();
-        let auth = AuthRefresh::new(&session, Origins::new(base)?);
-        let client = ClientBuilder::new(auth.guard(reqwest::Client::builder()).build()?).with(auth).build();
+    fn new(base: &str, router: Router) -> Result<Self, Box<dyn Error>> {
+        let client = client(base, move |page| router.go(page))?;
         Ok(Self { base: format!("{base}/api/web/"), client })
     }
 
@@ -78,7 +82,7 @@ async fn main() -> Result<ExitCode, Box<dyn Error>> {
     let story = Story::begin();
     let gateway = Gateway::start("correct horse").await?;
     let router = Router::default();
-    let http = Http::new(gateway.url(), &router)?;
+    let http = Http::new(gateway.url(), router.clone())?;
 
     Story::scene("The login page");
     let mistyped = http.post("login", &json!({ "password": "correct hoarse" })).await?;

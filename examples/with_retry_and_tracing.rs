@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use reqwest::StatusCode;
 use reqwest_auth_refresh::{AuthError, AuthRefresh, AuthRetryStrategy, Event, Origins, RefreshGrant, Session, Tokens};
-use reqwest_middleware::ClientBuilder;
+use reqwest_middleware::{ClientBuilder, ClientWithMiddleware};
 use reqwest_retry::{Jitter, RetryTransientMiddleware, policies::ExponentialBackoff};
 use reqwest_tracing::TracingMiddleware;
 use tracing::span::{Id, Record};
@@ -30,6 +30,17 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::story::{Story, Table};
 use crate::support::{Api, Fault, Issuer};
+
+fn client(auth: AuthRefresh) -> ClientWithMiddleware {
+    // A session rests for a second or more after a failure: sooner tries meet the same error.
+    let backoff = ExponentialBackoff::builder()
+        .retry_bounds(Duration::from_secs(1), Duration::from_secs(60))
+        .jitter(Jitter::None)
+        .build_with_max_retries(3);
+    let retry = RetryTransientMiddleware::new_with_policy_and_strategy(backoff, AuthRetryStrategy::default());
+    // Tracing inside has a span for each sending; outside it would have one for each request.
+    ClientBuilder::new(reqwest::Client::new()).with(retry).with(auth).with(TracingMiddleware::default()).build()
+}
 
 /// Tells of every span that is given a status, and counts them.
 struct Spans(Story, Arc<AtomicUsize>);
@@ -64,14 +75,7 @@ async fn main() -> Result<ExitCode, Box<dyn Error>> {
         }
     });
 
-    // The first pause is as long as a session rests after its first failure, and both double.
-    let backoff = ExponentialBackoff::builder().retry_bounds(Duration::from_secs(1), Duration::from_secs(60));
-    let backoff = backoff.jitter(Jitter::None).build_with_max_retries(3);
-    let client = ClientBuilder::new(reqwest::Client::new())
-        .with(RetryTransientMiddleware::new_with_policy_and_strategy(backoff, AuthRetryStrategy::default()))
-        .with(AuthRefresh::new(&session, Origins::new(api.url())?))
-        .with(TracingMiddleware::default())
-        .build();
+    let client = client(AuthRefresh::new(&session, Origins::new(api.url())?));
 
     Story::scene("The token is no longer good, and the issuer is down for two calls");
     issuer.revoke_access("alice");

@@ -14,7 +14,7 @@ use std::fmt;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use reqwest_auth_refresh::{AuthError, AuthRefresh, Dialect, JsonRefresh, Origins, Session};
+use reqwest_auth_refresh::{AuthError, AuthRefresh, Dialect, JsonRefresh, Origins, Session, SetupError};
 use reqwest_middleware::{ClientBuilder, ClientWithMiddleware};
 use serde_json::json;
 use tokio::task::JoinSet;
@@ -23,6 +23,21 @@ use tokio::time::sleep;
 use crate::gateway::{Gateway, LIFE};
 
 const CROWD: usize = 6;
+
+/// How the gateway answers, to the login and to a refresh.
+fn answers() -> Dialect {
+    Dialect::new()
+        .access_token("data.accessToken")
+        .refresh_token("data.refreshToken")
+        .expires_in("data.expiresIn")
+        .milliseconds()
+        .success_when(|answer| answer.member("status").is_some_and(|status| status == "success"))
+}
+
+/// How it wants to be asked.
+fn asked(url: &str) -> Result<JsonRefresh, SetupError> {
+    Ok(JsonRefresh::post(url)?.refresh_token_member("auth.refreshToken")?.dialect(answers()))
+}
 
 /// What the program got.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -49,26 +64,15 @@ async fn main() -> Result<ExitCode, Box<dyn Error>> {
     let tell = move |what: &str| println!("{:6.2} s  {what}", began.elapsed().as_secs_f64());
     let gateway = Gateway::start().await;
 
-    // How the gateway answers, to the login and to a refresh.
-    let answers = Dialect::new()
-        .access_token("data.accessToken")
-        .refresh_token("data.refreshToken")
-        .expires_in("data.expiresIn")
-        .milliseconds()
-        .success_when(|answer| answer.member("status").is_some_and(|status| status == "success"));
-    // How it wants to be asked.
-    let refresher = JsonRefresh::post(gateway.at("/auth/refresh"))?
-        .refresh_token_member("auth.refreshToken")?
-        .dialect(answers.clone());
     let to_login = move |why: &_| tell(&format!("to the login page: {why}"));
-    let session = Session::builder(refresher).on_needs_login(to_login).build();
+    let session = Session::builder(asked(&gateway.at("/auth/refresh"))?).on_needs_login(to_login).build();
     let auth = AuthRefresh::new(&session, Origins::new(gateway.at(""))?);
     let client = ClientBuilder::new(reqwest::Client::new()).with(auth).build();
 
     let log_in = async || -> Result<(), Box<dyn Error>> {
         let credentials = json!({"user": "alice", "password": "tea"}).to_string();
         let answer = reqwest::Client::new().post(gateway.at("/login")).body(credentials).send().await?;
-        session.login(answers.tokens(answer.bytes().await?)?).await?;
+        session.login(answers().tokens(answer.bytes().await?)?).await?;
         tell("logged in");
         Ok(())
     };
