@@ -36,6 +36,8 @@ mod outage;
 mod panics;
 mod placement;
 mod raw_server;
+mod readme;
+mod readme_blocks;
 mod recipe;
 mod records;
 mod redaction;
