@@ -45,6 +45,8 @@
 //! | what an API asks for that a refresh cannot give | [`Demand`] |
 //! | where new tokens come from | [`Refresher`]; ready-made: `RefreshGrant`, `JsonRefresh`, `CookieRefresh` with its [`Cookies`] |
 //! | where tokens are kept | [`TokenStore`], [`MemoryStore`] |
+//! | where new tokens come from | [`Refresher`], and the feature `refresh-grant` for the OAuth refresh token grant |
+//! | where tokens are kept | [`TokenStore`], [`MemoryStore`], and the feature `file-store` for a store that lasts |
 //!
 //! The README says what is promised, which test holds each promise, and what a caller gets in each case.
 //!
@@ -108,6 +110,8 @@ pub use refresh::{Dialect, MemberPaths, RefreshAnswer, SetupError};
 pub use retry_strategy::AuthRetryStrategy;
 pub use secrecy::{ExposeSecret, SecretString};
 pub use session::{Events, LogoutReport, Session};
+#[cfg(all(feature = "file-store", not(target_arch = "wasm32")))]
+pub use store::{FileStore, NoAppFolder};
 pub use store::{Lock, LockGuard, MemoryStore, Record, StoreError, Swap, TokenStore};
 pub use tokens::{InvalidToken, Tokens};
 

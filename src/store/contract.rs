@@ -19,13 +19,39 @@ use crate::store::record::Record;
 /// - **[`save`](Self::save) and [`swap`](Self::swap) replace the record whole.** A reader, also one that comes after a
 ///   crash, finds the old record or the new one, never a mixture and never nothing.
 /// - **[`swap`](Self::swap) is atomic by itself** for everyone who can write to the same place: between comparing and
-///   writing nobody else writes. The provided `swap` is a `load` and a `save`. It is right when only one session object
-///   of one process writes a session's records, since a session never writes twice at once; it is *not* right for a
-///   store that several processes share.
+///   writing nobody else writes. It must not need the [`lock`](Self::lock), which may be held for as long as a refresh takes,
+///   by this very caller or by another one.
 /// - **Ids are opaque.** `"a/b"`, `".."`, the empty id and two ids that differ only in case are different sessions.
-/// - **Absent is no error**, neither for [`load`](Self::load) nor for [`remove`](Self::remove).
-/// - **Anything may be called at once**, for one id and for different ones, and any future may be dropped half-way: a
-///   session gives each call a bound. A dropped `save` has either happened or not.
+/// - **Records are opaque.** All of a record comes back, also what this version of the crate does not know, and tokens of
+///   64 KiB are not unusual.
+/// - **Anything may be called at once**, for one id and for different ones, from any thread, and any future may be dropped
+///   half-way: a session gives each call a bound. A dropped `save` or `swap` has either happened or not; it does not happen
+///   later, over what was written since. A dropped `lock` takes nothing.
+///
+/// # What is what
+///
+/// | the store | says | and the session |
+/// |---|---|---|
+/// | holds nothing for this id | `Ok(None)`, which is no error | is logged out, or saves what it has in memory |
+/// | holds something that is no record | [`StoreError::unreadable`], after setting it aside: the next `load` finds nothing | goes on from memory, or needs a login |
+/// | holds a record of a newer major form | [`StoreError::newer`]; it must be neither set aside nor overwritten | is left alone |
+/// | cannot be reached, is locked, full, read-only, or does not know | [`StoreError::unavailable`], up to the caller | keeps its tokens and tries again |
+///
+/// Answering *nothing* where *unavailable* is meant logs people out.
+///
+/// # A store that keeps the defaults
+///
+/// The provided [`swap`](Self::swap) is a `load` and a `save`, and the provided [`lock`](Self::lock) says that nobody else
+/// sees the store. That is right for a store that belongs to one process, with one session object for each id, since a
+/// session never writes twice at once. It is **not** right for a place that several processes or several session objects
+/// write to: two of them refresh at once, one spends a refresh token that the other has spent already, strict issuers end
+/// the login then, and a late `save` puts old tokens over new ones.
+///
+/// A store that wraps another one must hand on all five methods, the provided ones too, or it takes the other's lock away.
+/// `#[deny(clippy::missing_trait_methods)]` on the `impl` notices one that was forgotten. `Arc` and `Box` do hand them on, so
+/// that an `Arc<dyn TokenStore>` is a store.
+///
+/// The feature `conformance` has all this as tests, for any store.
 ///
 /// # A whole store
 ///
@@ -72,11 +98,12 @@ pub trait TokenStore: Send + Sync + 'static {
     /// (and has been set aside), [`StoreError::newer`] when it is one of the future.
     async fn load(&self, id: &SessionId) -> Result<Option<Record>, StoreError>;
 
-    /// Replaces the session's record, whatever was there.
+    /// Replaces the session's record, whatever was there, unless that is one of the future.
     ///
     /// # Errors
     ///
-    /// When the record may not have been written.
+    /// [`StoreError::unavailable`] when the record may not have been written, [`StoreError::newer`] when what is there must
+    /// be left alone.
     async fn save(&self, id: &SessionId, record: &Record) -> Result<(), StoreError>;
 
     /// Forgets the session. Removing what is not there is no error. A session never calls this: logging out leaves a
@@ -95,7 +122,7 @@ pub trait TokenStore: Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// As `load` and `save`.
+    /// As `load` and `save`, other than unreadable.
     async fn swap(&self, id: &SessionId, expected: Option<Version>, new: &Record) -> Result<Swap, StoreError> {
         let found = match self.load(id).await {
             Err(error) if error.is_unreadable() => None,
@@ -108,7 +135,12 @@ pub trait TokenStore: Send + Sync + 'static {
         Ok(Swap::Done)
     }
 
-    /// Takes the right to refresh this session, waiting for it up to `wait`. It may be held for as long as a flight takes.
+    /// Takes the right to refresh this session, waiting for it up to `wait`. It may be held for as long as a flight takes,
+    /// and for as long as new tokens could not be saved.
+    ///
+    /// It keeps out everybody else who asks for it, another session object of this process too, and nobody who reads or
+    /// writes. When its holder dies, however that happens, it must become free again; waiting should leave the runtime's
+    /// threads to others.
     ///
     /// Provided as [`Lock::NotShared`]: nobody else can see this store, so nobody else need be kept out.
     ///
@@ -118,6 +150,12 @@ pub trait TokenStore: Send + Sync + 'static {
     async fn lock(&self, id: &SessionId, wait: Duration) -> Result<Lock, StoreError> {
         let _ = (id, wait);
         Ok(Lock::NotShared)
+    }
+}
+
+impl std::fmt::Debug for dyn TokenStore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("dyn TokenStore")
     }
 }
 

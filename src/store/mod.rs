@@ -2,10 +2,15 @@
 
 pub(crate) mod contract;
 pub(crate) mod error;
+#[cfg(all(feature = "file-store", not(target_arch = "wasm32")))]
+pub(crate) mod file;
+pub(crate) mod forward;
 pub(crate) mod memory;
 pub(crate) mod record;
 
 pub use contract::{Lock, LockGuard, Swap, TokenStore};
 pub use error::StoreError;
+#[cfg(all(feature = "file-store", not(target_arch = "wasm32")))]
+pub use file::{FileStore, NoAppFolder};
 pub use memory::MemoryStore;
 pub use record::Record;

@@ -17,6 +17,7 @@ mod early_refresh;
 mod exit;
 mod fence;
 mod fidelity;
+mod file_store;
 mod freshness;
 mod gated_world;
 mod gates;

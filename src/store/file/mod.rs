@@ -1,0 +1,17 @@
+//! The store whose records are files.
+
+pub(crate) mod app_folder;
+pub(crate) mod drawer;
+pub(crate) mod envelope;
+pub(crate) mod file_store;
+pub(crate) mod folder;
+pub(crate) mod lock_file;
+pub(crate) mod name;
+pub(crate) mod pace;
+pub(crate) mod place;
+pub(crate) mod record_file;
+pub(crate) mod threads;
+pub(crate) mod trouble;
+
+pub use app_folder::NoAppFolder;
+pub use file_store::FileStore;
