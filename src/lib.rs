@@ -110,6 +110,8 @@ pub use refresh::{Dialect, MemberPaths, RefreshAnswer, SetupError};
 pub use retry_strategy::AuthRetryStrategy;
 pub use secrecy::{ExposeSecret, SecretString};
 pub use session::{Events, LogoutReport, Session};
+#[cfg(all(feature = "conformance", not(target_arch = "wasm32")))]
+pub use store::conformance;
 #[cfg(all(feature = "file-store", not(target_arch = "wasm32")))]
 pub use store::{FileStore, NoAppFolder};
 pub use store::{Lock, LockGuard, MemoryStore, Record, StoreError, Swap, TokenStore};

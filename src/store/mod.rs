@@ -1,5 +1,7 @@
 //! Where tokens are kept between two runs of a program.
 
+#[cfg(all(feature = "conformance", not(target_arch = "wasm32")))]
+pub mod conformance;
 pub(crate) mod contract;
 pub(crate) mod error;
 #[cfg(all(feature = "file-store", not(target_arch = "wasm32")))]

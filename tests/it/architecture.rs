@@ -155,10 +155,11 @@ fn allows_unsafe(manifest: &str) -> bool {
 // Reading imports.
 
 /// The files of `tree` that the file at `path` imports, in `use` lines and inline: by a path that begins with `crate`, `super`,
-/// `self` or a module that the file declares. What stands under `#[cfg(test)]` is no part of the crate and is left out.
+/// `self` or a module that the file declares. What stands under `#[cfg(test)]` is no part of the crate and is left out, and so
+/// is what an exported macro writes into other crates.
 fn imports(path: &str, text: &str, tree: &Tree) -> BTreeSet<String> {
     let words = words(text);
-    let words = without_tests(&words);
+    let words = without_tests_and_exported_macros(&words);
     let module = module_of(path);
     let children: BTreeSet<&str> = words.windows(3).filter(|w| w[0] == "mod" && w[2] == ";").map(|w| w[1]).collect();
     let (mut found, mut inline, mut depth) = (BTreeSet::new(), Vec::new(), 0);
@@ -237,17 +238,17 @@ fn file_of(named: &[&str], tree: &Tree) -> Option<String> {
     files.chain(["lib.rs".to_owned()]).find(|file| tree.contains_key(file))
 }
 
-/// `words` without the items under `#[cfg(test)]`.
-fn without_tests(words: &[String]) -> Vec<&str> {
+/// `words` without the items under `#[cfg(test)]` and `#[macro_export]`.
+fn without_tests_and_exported_macros(words: &[String]) -> Vec<&str> {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    let mark = ["#", "[", "cfg", "(", "test", ")", "]"];
+    let marks: [&[&str]; 2] = [&["#", "[", "cfg", "(", "test", ")", "]"], &["#", "[", "macro_export", "]"]];
     let (mut kept, mut at) = (Vec::new(), 0);
     while at < words.len() {
-        if !words[at..].starts_with(&mark) {
+        let Some(mark) = marks.iter().find(|mark| words[at..].starts_with(mark)) else {
             kept.push(words[at]);
             at += 1;
             continue;
-        }
+        };
         at += mark.len();
         let mut open = 0;
         while let Some(word) = words.get(at) {
@@ -453,6 +454,8 @@ fn control_what_is_no_import_is_passed_over() {
             #[cfg(test)]
             #[expect(dead_code)]
             mod tests { use super::*; use crate::session::handle::Session; fn f() { if true {} } }
+            #[macro_export]
+            macro_rules! elsewhere { ($name:ident) => { mod $name { use super::*; use $crate::Session; } }; }
             "##,
         ),
         ("clock.rs", "#[cfg(test)] mod tests { fn f() {} } fn after_tests() { crate::session::handle::up() }"),

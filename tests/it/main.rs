@@ -13,6 +13,8 @@ mod cancellation;
 mod challenges;
 mod company;
 mod cookies;
+mod child;
+mod conformance;
 mod early_refresh;
 mod exit;
 mod fence;
@@ -47,6 +49,7 @@ mod refresh_first;
 mod refresh_grant;
 mod retry;
 mod saving;
+mod scratch;
 mod store_reading;
 mod storms;
 #[path = "../support/mod.rs"]
