@@ -1,7 +1,7 @@
 //! This test binary, started again as another process that plays one part.
 
 use std::ffi::OsStr;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, ChildStdout, Command, Stdio};
 
 /// Another process.
@@ -14,8 +14,9 @@ pub(crate) struct Process {
 impl Process {
     /// Starts the ignored test of this name, which must look for these variables and do nothing without them.
     pub(crate) fn start<V: AsRef<OsStr>>(test: &str, variables: impl IntoIterator<Item = (&'static str, V)>) -> Self {
+        // With one thread only, the first line would begin with the name of the test.
         let mut program = Command::new(std::env::current_exe().unwrap());
-        program.args(["--exact", test, "--ignored", "--nocapture"]).envs(variables);
+        program.args(["--exact", test, "--ignored", "--nocapture", "--test-threads=2"]).envs(variables);
         let mut child = program.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         let said = BufReader::new(child.stdout.take().unwrap());
         Self { child, said }
@@ -23,11 +24,30 @@ impl Process {
 
     /// Waits until the process says this.
     pub(crate) fn wait_for(&mut self, line: &str) {
-        let mut said = String::new();
-        while said.trim_end() != line {
-            said.clear();
-            assert_ne!(self.said.read_line(&mut said).unwrap(), 0, "ended without saying {line:?}");
+        let rest = self.wait_for_front(line);
+        assert_eq!(rest, "", "after {line:?}");
+    }
+
+    /// Waits for a line that begins so, and returns its rest.
+    pub(crate) fn wait_for_front(&mut self, front: &str) -> String {
+        loop {
+            let mut said = String::new();
+            assert_ne!(self.said.read_line(&mut said).unwrap(), 0, "ended without saying {front:?}");
+            if let Some(rest) = said.strip_prefix(front) {
+                return rest.trim().to_owned();
+            }
         }
+    }
+
+    /// `kill -9`; returns the whole lines that were not read yet.
+    pub(crate) fn kill_and_hear(mut self) -> Vec<String> {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        let mut rest = Vec::new();
+        self.said.read_to_end(&mut rest).unwrap();
+        // What comes after the last line end was cut off by the kill.
+        let whole = rest.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+        String::from_utf8_lossy(&rest[..whole]).lines().map(str::to_owned).collect()
     }
 
     /// `kill -9`; returns when it is dead.

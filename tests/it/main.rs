@@ -19,7 +19,10 @@ mod early_refresh;
 mod exit;
 mod fence;
 mod fidelity;
+#[cfg(unix)]
 mod file_store;
+#[cfg(unix)]
+mod file_torture;
 mod freshness;
 mod gated_world;
 mod gates;

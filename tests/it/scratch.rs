@@ -9,9 +9,14 @@ pub(crate) struct Scratch(PathBuf);
 
 impl Scratch {
     pub(crate) fn new() -> Self {
+        Self::below(&std::env::temp_dir())
+    }
+
+    /// One below this folder.
+    pub(crate) fn below(folder: &Path) -> Self {
         static NTH: AtomicUsize = AtomicUsize::new(0);
         let nth = NTH.fetch_add(1, Ordering::Relaxed);
-        let path = std::env::temp_dir().join(format!("reqwest-auth-refresh-{}-{nth}", std::process::id()));
+        let path = folder.join(format!("reqwest-auth-refresh-{}-{nth}", std::process::id()));
         std::fs::create_dir_all(&path).unwrap();
         Self(path)
     }

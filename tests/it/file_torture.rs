@@ -1,0 +1,427 @@
+//! Whatever is done to a store of files from outside, it reads as the old or the new tokens, goes on, and touches nothing else.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{ErrorKind, Write};
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant, UNIX_EPOCH};
+
+use reqwest_auth_refresh::{
+    FileStore, Lock, LoginId, Record, RefreshError, RefreshRequest, Session, SessionId, TokenStore, Tokens, Version,
+};
+use secrecy::ExposeSecret;
+
+use crate::child::Process;
+use crate::file_store::{DEFAULT, NEWER};
+use crate::scratch::{Scratch, names_in};
+use crate::torture::{Chance, rounds};
+
+/// What a child is to do, and where. Without them there is no child.
+const PART: &str = "FILE_CHILD_PART";
+const FOLDER: &str = "FILE_CHILD_FOLDER";
+const ROUNDS: &str = "FILE_CHILD_ROUNDS";
+
+fn id() -> SessionId {
+    SessionId::default()
+}
+
+fn record(generation: u64, length: usize) -> Record {
+    let tokens = Tokens::new("x".repeat(length)).unwrap().with_refresh_token(generation.to_string());
+    Record::of_tokens(Version::new(LoginId::from_bits(1), generation), tokens)
+}
+
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
+}
+
+/// The process that plays one part until it is killed or has done its rounds.
+#[test]
+#[ignore = "torture: the child that another test starts; by itself it does nothing"]
+fn child() {
+    let (Ok(part), Some(folder)) = (std::env::var(PART), std::env::var_os(FOLDER).map(PathBuf::from)) else { return };
+    let rounds = std::env::var(ROUNDS).unwrap().parse().unwrap();
+    match part.as_str() {
+        "refresh" => block_on(refresh(&folder)),
+        "plain write" => write_over_and_over(|record| fs::write(folder.join("record"), record)),
+        "temporary names" => write_over_and_over(|record| {
+            let new = folder.join(format!("record.{}", std::process::id()));
+            fs::write(&new, record)?;
+            fs::rename(&new, folder.join("record"))
+        }),
+        "brackets" => block_on(brackets(&folder, rounds, false)),
+        "brackets with unlinked locks" => block_on(brackets(&folder, rounds, true)),
+        "naive brackets with unlinked locks" => naive_brackets(&folder, rounds),
+        part => panic!("{part}"),
+    }
+}
+
+fn start(part: &str, folder: &Path, rounds: usize) -> Process {
+    let variables = [(PART, part.into()), (FOLDER, folder.as_os_str().to_owned()), (ROUNDS, rounds.to_string().into())];
+    Process::start("file_torture::child", variables)
+}
+
+/// The number that the tokens of a session carry, which each refresh counts up.
+fn number(tokens: &Tokens) -> u64 {
+    tokens.refresh_token().unwrap().expose_secret().parse().unwrap()
+}
+
+/// A session whose tokens expire at once is asked for them again and again.
+async fn refresh(folder: &Path) {
+    let refresher = |request: RefreshRequest| async move {
+        let next = number(request.tokens().unwrap()) + 1;
+        let tokens = Tokens::new("token").map_err(RefreshError::unavailable)?.with_refresh_token(next.to_string());
+        Ok(tokens.with_expires_in(Duration::from_millis(1)))
+    };
+    let store = FileStore::new(folder);
+    let session = Session::builder(refresher).store(store.clone()).build();
+    loop {
+        session.access_token().await.unwrap();
+        let saved = store.load(&id()).await.unwrap().unwrap();
+        println!("saved {}", number(saved.tokens().unwrap()));
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
+fn write_over_and_over(write: impl Fn(&[u8]) -> std::io::Result<()>) {
+    let record = record(1, 16 * 1024).to_bytes();
+    write(&record).unwrap();
+    println!("saved 1");
+    loop {
+        write(&record).unwrap();
+    }
+}
+
+/// What became of a store whose writer was killed again and again.
+#[derive(Debug, Default)]
+struct Killed {
+    corrupt: usize,
+    went_back: usize,
+    leftover_files: usize,
+    writes: u64,
+}
+
+/// Kills one child after another; all of them write to the same folder.
+fn kill_refreshing(rounds: usize, seed: u64) -> Killed {
+    let (scratch, mut chance, mut killed) = (Scratch::new(), Chance::new(seed), Killed::default());
+    let folder = scratch.join("tokens");
+    let store = FileStore::new(&folder);
+    let first = Tokens::new("token").unwrap().with_refresh_token("0");
+    let first = first.with_issued_at(UNIX_EPOCH).with_expires_at(UNIX_EPOCH + Duration::from_secs(1));
+    block_on(store.save(&id(), &Record::of_tokens(Version::new(LoginId::from_bits(1), 0), first))).unwrap();
+    let mut last = 0;
+    for _round in 0..rounds {
+        let mut child = start("refresh", &folder, 0);
+        if chance.below(8) > 0 {
+            child.wait_for_front("saved");
+        }
+        std::thread::sleep(Duration::from_micros(chance.below(20_000)));
+        let said = child.kill_and_hear();
+        let said = said.iter().rev().find_map(|line| line.strip_prefix("saved ")?.parse().ok());
+        match block_on(store.load(&id())) {
+            Ok(Some(record)) => {
+                let now = number(record.tokens().unwrap());
+                let went_back = now < last.max(said.unwrap_or(0)) || record.version().generation != now;
+                killed.went_back += usize::from(went_back);
+                last = now;
+            }
+            Ok(None) | Err(_) => killed.corrupt += 1,
+        }
+        let known = ["", ".new", ".refresh-lock", ".write-lock"].map(|end| format!("{DEFAULT}{end}"));
+        killed.leftover_files += names_in(&folder).iter().filter(|name| !known.contains(name)).count();
+    }
+    killed.writes = last;
+    block_on(store.save(&id(), &record(last, 1))).unwrap();
+    killed.leftover_files += names_in(&folder).len() - 3;
+    killed
+}
+
+/// Kills one naive child after another.
+fn kill_naive(part: &str, rounds: usize, seed: u64) -> Killed {
+    let (scratch, mut chance, mut killed) = (Scratch::new(), Chance::new(seed), Killed::default());
+    for _round in 0..rounds {
+        let mut child = start(part, scratch.path(), 0);
+        child.wait_for("saved 1");
+        std::thread::sleep(Duration::from_micros(chance.below(4_000)));
+        child.kill();
+        let whole = fs::read(scratch.join("record")).is_ok_and(|bytes| Record::from_bytes(&bytes).is_ok());
+        killed.corrupt += usize::from(!whole);
+    }
+    killed.leftover_files = names_in(scratch.path()).len().saturating_sub(1);
+    killed
+}
+
+fn side_by_side<T: Send>(count: usize, each: impl Fn(usize) -> T + Sync) -> Vec<T> {
+    std::thread::scope(|scope| {
+        let each = &each;
+        let threads: Vec<_> = (0..count).map(|nth| scope.spawn(move || each(nth))).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    })
+}
+
+#[test]
+#[ignore = "torture: 10000 kills of a process that refreshes and saves, and 2500 of naive ones"]
+fn ten_thousand_kills_leave_the_old_or_the_new_tokens() {
+    let (lanes, rounds) = (8, rounds(10_000).next_multiple_of(8));
+    let mut all = Killed::default();
+    for killed in side_by_side(lanes, |nth| kill_refreshing(rounds / lanes, nth as u64)) {
+        all.corrupt += killed.corrupt;
+        all.went_back += killed.went_back;
+        all.leftover_files += killed.leftover_files;
+        all.writes += killed.writes;
+    }
+    println!("figure: file_kill9_rounds = {rounds} kills");
+    println!("figure: file_kill9_saves = {} saves", all.writes);
+    println!("figure: file_kill9_corrupt = {} files", all.corrupt);
+    println!("figure: file_kill9_went_back = {} times", all.went_back);
+    println!("figure: file_kill9_leftover_files = {} files", all.leftover_files);
+    assert_eq!((all.corrupt, all.went_back, all.leftover_files), (0, 0, 0));
+    assert!(all.writes > rounds as u64 / 2, "they did write");
+
+    let rounds = rounds.div_ceil(4);
+    let plain = side_by_side(lanes, |nth| kill_naive("plain write", rounds.div_ceil(lanes), nth as u64));
+    let plain: usize = plain.iter().map(|killed| killed.corrupt).sum();
+    let named = side_by_side(2, |nth| kill_naive("temporary names", rounds.div_ceil(20), nth as u64));
+    let named: usize = named.iter().map(|killed| killed.leftover_files).sum();
+    println!("figure: plain_write_kill9_corrupt = {plain} of {rounds} files");
+    println!("figure: per_pid_temp_leftover_files = {named} files");
+    assert!(plain > rounds * 2 / 5 && named > 0, "the harness catches both: {plain} and {named}");
+}
+
+/// A place where two can be seen to be at once: a file that must not be there yet.
+struct Inside(PathBuf);
+
+impl Inside {
+    /// Whether somebody else is inside as well.
+    fn enter(&self) -> bool {
+        OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .open(&self.0)
+            .is_err_and(|e| e.kind() == ErrorKind::AlreadyExists)
+    }
+
+    fn leave(&self) {
+        let _somebody_else_did = fs::remove_file(&self.0);
+    }
+}
+
+/// Takes the lock, steps inside, and gives it back, again and again. Whoever has the lock may unlink its file first: one
+/// that is unlinked in the midst of it is noticed by its holder only, who then no longer holds it.
+async fn brackets(folder: &Path, rounds: usize, unlink: bool) {
+    let (store, inside, mut overlaps) = (FileStore::new(folder), Inside(folder.join("inside")), 0);
+    for _round in 0..rounds {
+        let lock = store.lock(&id(), Duration::from_secs(120)).await.unwrap();
+        let Lock::Held(guard) = lock else { panic!("{lock:?}") };
+        overlaps += usize::from(inside.enter() || !guard.is_held());
+        std::thread::yield_now();
+        inside.leave();
+        if unlink {
+            fs::remove_file(folder.join(format!("{DEFAULT}.refresh-lock"))).unwrap();
+        }
+        guard.release().await;
+    }
+    println!("overlaps {overlaps}");
+}
+
+/// The same with a lock as one writes it at first, which does not look whether its file is still there.
+fn naive_brackets(folder: &Path, rounds: usize) {
+    let (path, inside, mut overlaps) = (folder.join("lock"), Inside(folder.join("inside")), 0);
+    for _round in 0..rounds {
+        let file = File::create(&path).unwrap();
+        file.lock().unwrap();
+        overlaps += usize::from(inside.enter());
+        std::thread::yield_now();
+        inside.leave();
+        let _somebody_else_did = fs::remove_file(&path);
+        drop(file);
+    }
+    println!("overlaps {overlaps}");
+}
+
+/// How often two of so many processes were inside at once.
+fn overlaps(part: &str, processes: usize, rounds: usize) -> usize {
+    let scratch = Scratch::new();
+    let folder = scratch.join("tokens");
+    fs::create_dir(&folder).unwrap();
+    let mut children: Vec<_> = (0..processes).map(|_| start(part, &folder, rounds)).collect();
+    children.iter_mut().map(|child| child.wait_for_front("overlaps").parse::<usize>().unwrap()).sum()
+}
+
+#[test]
+#[ignore = "torture: 64 processes take a lock 1000 times each, and some more whose lock file is unlinked"]
+fn a_lock_is_held_by_one_process_at_a_time() {
+    let (processes, rounds) = (64, rounds(1000));
+    let began = Instant::now();
+    let held = overlaps("brackets", processes, rounds);
+    println!("figure: lock_oracle_brackets = {} brackets", processes * rounds);
+    println!("figure: lock_oracle_seconds = {} s", began.elapsed().as_secs());
+    println!("figure: lock_oracle_overlaps = {held} overlaps");
+    assert_eq!(held, 0);
+    let unlinked = overlaps("brackets with unlinked locks", 16, rounds.div_ceil(4));
+    let naive = overlaps("naive brackets with unlinked locks", 16, rounds.div_ceil(4));
+    println!("figure: lock_oracle_overlaps_unlinked = {unlinked} overlaps");
+    println!("figure: lock_oracle_overlaps_unlinked_unchecked = {naive} overlaps");
+    assert_eq!(unlinked, 0);
+    assert!(naive > 0, "the harness catches it");
+}
+
+/// Reads a file with these bytes; what it is called that has been set aside, and whether tokens came of it.
+async fn read_bad(store: &FileStore, file: &Path, bytes: &[u8]) -> (bool, bool) {
+    let aside = PathBuf::from(format!("{}.broken-1", file.display()));
+    fs::write(file, bytes).unwrap();
+    let read = store.load(&id()).await;
+    let set_aside = fs::read(&aside).is_ok_and(|kept| kept == bytes) && !file.exists();
+    if set_aside {
+        fs::remove_file(&aside).unwrap();
+    }
+    (read.is_ok(), set_aside && read.is_err_and(|error| error.is_unreadable()))
+}
+
+#[tokio::test]
+#[ignore = "torture: a file cut short at every byte and changed in every bit"]
+async fn no_bad_file_is_taken_for_tokens() {
+    // In memory, where there is such a folder: what is tried is not the disk.
+    let memory = Some(Path::new("/dev/shm")).filter(|path| path.is_dir());
+    let scratch = memory.map_or_else(Scratch::new, Scratch::below);
+    let (store, file) = (FileStore::new(scratch.path()), scratch.join(DEFAULT));
+    let good = record(1, 820);
+    assert!(good.to_bytes().len() >= 1000, "{}", good.to_bytes().len());
+    store.save(&id(), &good).await.unwrap();
+    let good = fs::read(&file).unwrap();
+
+    let cut = (0..good.len()).map(|end| good[..end].to_vec());
+    let flipped = (0..good.len() * 8).map(|nth| {
+        let mut bytes = good.clone();
+        bytes[nth / 8] ^= 1 << (nth % 8);
+        bytes
+    });
+    let longer = [&b"\0"[..], b"\n", b"}", &good].map(|tail| [&good[..], tail].concat());
+    let renumbered = ["0", "2", "3", "10", "-1", "4294967296", ""].map(|major| {
+        let text = String::from_utf8(good.clone()).unwrap();
+        text.replacen("record 1 ", &format!("record {major} "), 1).into_bytes()
+    });
+    let (mut tried, mut wrong, mut set_aside) = (0, 0, 0);
+    for bytes in cut.chain(flipped).chain(longer).chain(renumbered) {
+        let (tokens, aside) = read_bad(&store, &file, &bytes).await;
+        tried += 1;
+        wrong += usize::from(tokens);
+        set_aside += usize::from(aside);
+    }
+    for newer in NEWER {
+        fs::write(&file, newer).unwrap();
+        assert!(store.load(&id()).await.unwrap_err().is_newer());
+        assert_eq!(fs::read_to_string(&file).unwrap(), newer, "left alone");
+        tried += 1;
+    }
+    println!("figure: record_bad_inputs = {tried} files");
+    println!("figure: record_wrong_tokens = {wrong} files");
+    println!("figure: record_bad_inputs_set_aside = {set_aside} files");
+    assert_eq!((wrong, set_aside), (0, tried - NEWER.len()));
+    fs::write(&file, &good).unwrap();
+    assert!(store.load(&id()).await.unwrap().is_some(), "the harness knows a good one");
+}
+
+/// Puts links to what is outside in the place of the folder, of the files in it and of those that are about to be made.
+fn attack(scratch: &Scratch, chance: &mut Chance) {
+    let (folder, away, outside) = (scratch.join("tokens"), scratch.join("away"), scratch.join("outside"));
+    let target = outside.join(["victim", "nothing"][usize::from(chance.coin())]);
+    let place = ["", ".new", ".write-lock", ".refresh-lock"][usize::try_from(chance.below(4)).unwrap()];
+    let path = folder.join(format!("{DEFAULT}{place}"));
+    let moment = Duration::from_micros(chance.below(1000));
+    // Each step may fail, since the store puts its own files there at the same time.
+    match chance.below(3) {
+        0 => {
+            let _moved = fs::rename(&folder, &away);
+            let _linked = symlink(&outside, &folder);
+            std::thread::sleep(moment);
+            let _unlinked = fs::remove_file(&folder);
+            if fs::rename(&away, &folder).is_err() {
+                let _made_anew_meanwhile = fs::remove_dir_all(&away);
+            }
+        }
+        1 => {
+            let _removed = fs::remove_file(&path);
+            let _linked = symlink(&target, &path);
+            std::thread::sleep(moment);
+            let _unlinked = fs::remove_file(&path);
+        }
+        _ => {
+            let planted = scratch.join("planted");
+            let _second_name = fs::hard_link(outside.join("victim"), &planted);
+            let _planted = fs::rename(&planted, &path);
+            std::thread::sleep(moment);
+            let _unlinked = fs::remove_file(&path);
+        }
+    }
+}
+
+/// How many files outside were written to while somebody swapped and somebody saved; and how many saves went well.
+fn attacked(swaps: usize, save: impl Fn(&Path, u64) -> bool + Sync) -> (usize, usize) {
+    let scratch = Scratch::new();
+    let (outside, over) = (scratch.join("outside"), AtomicBool::new(false));
+    fs::create_dir(&outside).unwrap();
+    fs::create_dir(scratch.join("tokens")).unwrap();
+    fs::write(outside.join("victim"), "victim").unwrap();
+    let (saved, tried, mut written) = (AtomicUsize::new(0), AtomicUsize::new(0), 0);
+    std::thread::scope(|scope| {
+        for nth in 0..2 {
+            let (saved, tried, over, folder, save) = (&saved, &tried, &over, scratch.join("tokens"), &save);
+            scope.spawn(move || {
+                let mut generation = nth;
+                while !over.load(Ordering::SeqCst) {
+                    generation += 2;
+                    saved.fetch_add(usize::from(save(&folder, generation)), Ordering::SeqCst);
+                    tried.fetch_add(1, Ordering::SeqCst);
+                }
+            });
+        }
+        let mut chance = Chance::new(7);
+        for _swap in 0..swaps {
+            let before = tried.load(Ordering::SeqCst);
+            attack(&scratch, &mut chance);
+            while tried.load(Ordering::SeqCst) < before + 3 {
+                std::thread::yield_now();
+            }
+            let intact = fs::read(outside.join("victim")).is_ok_and(|bytes| bytes == b"victim");
+            let nothing_else = names_in(&outside).len() == 1;
+            if !intact || !nothing_else {
+                written += 1;
+                for name in names_in(&outside).iter().filter(|name| *name != "victim") {
+                    let _gone_by_itself = fs::remove_file(outside.join(name));
+                }
+                fs::write(outside.join("victim"), "victim").unwrap();
+            }
+        }
+        over.store(true, Ordering::SeqCst);
+    });
+    (written, saved.into_inner())
+}
+
+#[test]
+#[ignore = "torture: folder, files and links swapped 1000 times during saves"]
+fn nothing_outside_is_written_to_whoever_swaps_what() {
+    let swaps = rounds(1000);
+    let stores = std::sync::Mutex::new(None);
+    let (outside, saved) = attacked(swaps, |folder, generation| {
+        let store = stores.lock().unwrap().get_or_insert_with(|| FileStore::new(folder)).clone();
+        block_on(async {
+            let lock = store.lock(&id(), Duration::ZERO).await;
+            let saved = store.save(&id(), &record(generation, 64)).await.is_ok();
+            drop(lock);
+            saved
+        })
+    });
+    let (control, _) = attacked(swaps, |folder, generation| {
+        let (new, bytes) = (folder.join(format!("{DEFAULT}.new")), record(generation, 64).to_bytes());
+        let write = || File::create(&new)?.write_all(&bytes);
+        write().and_then(|()| fs::rename(&new, folder.join(DEFAULT))).is_ok()
+    });
+    println!("figure: swapped_places = {swaps} swaps");
+    println!("figure: swapped_saves = {saved} saves");
+    println!("figure: swapped_writes_outside = {outside} files");
+    println!("figure: swapped_writes_outside_by_paths = {control} files");
+    assert_eq!(outside, 0);
+    assert!(saved > swaps / 10, "and it did save: {saved}");
+    assert!(control > 0, "the harness catches it");
+}
