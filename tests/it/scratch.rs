@@ -12,8 +12,13 @@ impl Scratch {
         Self::below(&std::env::temp_dir())
     }
 
-    /// One below this folder.
-    pub(crate) fn below(folder: &Path) -> Self {
+    /// One that is kept in memory, where there is such a thing: for what has nothing to do with the disk, and would wait for it.
+    pub(crate) fn in_memory() -> Self {
+        let memory = Path::new("/dev/shm");
+        if memory.is_dir() { Self::below(memory) } else { Self::new() }
+    }
+
+    fn below(folder: &Path) -> Self {
         static NTH: AtomicUsize = AtomicUsize::new(0);
         let nth = NTH.fetch_add(1, Ordering::Relaxed);
         let path = folder.join(format!("reqwest-auth-refresh-{}-{nth}", std::process::id()));
