@@ -258,9 +258,9 @@ async fn a_removed_folder_is_said_once_and_made_again() {
         store.save(&id(), &record(1)).await.unwrap();
         let Lock::Held(held) = store.lock(&id(), Duration::ZERO).await.unwrap() else { panic!("it is free") };
         if away {
-            fs::rename(folder, scratch.join("away")).unwrap()
+            fs::rename(folder, scratch.join("away")).unwrap();
         } else {
-            fs::remove_dir_all(folder).unwrap()
+            fs::remove_dir_all(folder).unwrap();
         }
         assert!(!held.is_held(), "whoever comes next locks another file");
         assert!(unavailable(store.lock(&id(), Duration::ZERO).await).contains("removed or replaced"));

@@ -38,10 +38,13 @@ enum Fault {
     MissesWhatIsGone,
 }
 
+/// A record, in two halves.
+type Halves = (Vec<u8>, Vec<u8>);
+
 #[derive(Clone)]
 struct Wrong {
     fault: Fault,
-    halves: Arc<Mutex<HashMap<SessionId, (Vec<u8>, Vec<u8>)>>>,
+    halves: Arc<Mutex<HashMap<SessionId, Halves>>>,
     lock: Arc<tokio::sync::Mutex<()>>,
 }
 
@@ -65,21 +68,20 @@ impl Wrong {
 
     async fn write(&self, id: &SessionId, record: &Record) -> Result<(), StoreError> {
         let mut bytes = record.to_bytes().to_vec();
-        match self.fault {
-            Fault::CutsOff => bytes.truncate(2560),
-            Fault::ForgetsTheUnknown => {
-                if let Some(tokens) = record.tokens() {
-                    bytes = Record::of_tokens(record.version(), tokens.clone()).to_bytes().to_vec();
-                }
-            }
-            Fault::Tears => {
-                let (front, back) = bytes.split_at(bytes.len() / 2);
-                self.halves.lock().unwrap().entry(id.clone()).or_default().0 = front.to_vec();
-                tokio::task::yield_now().await;
-                self.halves.lock().unwrap().entry(id.clone()).or_default().1 = back.to_vec();
-                return Ok(());
-            }
-            _ => {}
+        if self.fault == Fault::CutsOff {
+            bytes.truncate(2560);
+        }
+        if self.fault == Fault::ForgetsTheUnknown
+            && let Some(tokens) = record.tokens()
+        {
+            bytes = Record::of_tokens(record.version(), tokens.clone()).to_bytes().to_vec();
+        }
+        if self.fault == Fault::Tears {
+            let (front, back) = bytes.split_at(bytes.len() / 2);
+            self.halves.lock().unwrap().entry(id.clone()).or_default().0 = front.to_vec();
+            tokio::task::yield_now().await;
+            self.halves.lock().unwrap().entry(id.clone()).or_default().1 = back.to_vec();
+            return Ok(());
         }
         self.halves.lock().unwrap().insert(id.clone(), (bytes, Vec::new()));
         Ok(())
