@@ -88,3 +88,19 @@ impl LockGuard for Held {
         drop(self);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_system_that_lets_a_second_one_in_is_noticed() {
+        let path = std::env::temp_dir().join(format!("reqwest-auth-refresh-lock-{}", std::process::id()));
+        let first = File::create(&path).unwrap();
+        first.lock().unwrap();
+        assert!(excludes(&File::open(&path).unwrap()).unwrap());
+        // A copy of the descriptor shares its lock, as every descriptor does where locks only pretend.
+        assert!(!excludes(&first.try_clone().unwrap()).unwrap());
+        std::fs::remove_file(&path).unwrap();
+    }
+}
