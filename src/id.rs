@@ -74,6 +74,11 @@ impl LoginId {
     pub const fn to_bits(self) -> u128 {
         self.0
     }
+
+    /// Its bits as they are written in a record.
+    pub(crate) fn to_hexadecimal(self) -> String {
+        format!("{:032x}", self.0)
+    }
 }
 
 impl fmt::Debug for LoginId {

@@ -114,6 +114,8 @@ pub use session::{Events, LogoutReport, Session};
 pub use store::conformance;
 #[cfg(all(feature = "file-store", not(target_arch = "wasm32")))]
 pub use store::{FileStore, NoAppFolder};
+#[cfg(feature = "sealed")]
+pub use store::{InvalidKey, Sealed, SealingKey, SealingKeys};
 pub use store::{Lock, LockGuard, MemoryStore, Record, StoreError, Swap, TokenStore};
 pub use tokens::{InvalidToken, Tokens};
 

@@ -16,7 +16,7 @@ use crate::session::engine::{Engine, Told};
 use crate::session::reentrance;
 use crate::store::contract::{Lock, LockGuard, Swap};
 use crate::store::error::StoreError;
-use crate::store::record::Record;
+use crate::store::record::{Content, Record};
 use crate::tokens::Tokens;
 
 /// Starts a flight that has been boarded. Without a runtime it ends at once, and everyone who waits for it is told.
@@ -118,9 +118,10 @@ impl Airborne {
 
     async fn read(&self) -> Result<Option<Record>, StoreError> {
         let engine = &self.engine;
-        bounded(engine.bounds.load, async { engine.store.load(&engine.id).await })
+        let found = bounded(engine.bounds.load, async { engine.store.load(&engine.id).await })
             .await
-            .unwrap_or_else(|trouble| Err(trouble.of_store("reading it")))
+            .unwrap_or_else(|trouble| Err(trouble.of_store("reading it")));
+        found?.map(unsealed).transpose()
     }
 
     async fn refresh(&self, tokens: Option<Arc<Tokens>>, reason: RefreshReason) -> Heard {
@@ -147,7 +148,10 @@ impl Airborne {
         };
         match bounded(engine.bounds.save, write).await {
             Ok(Ok(Some(Swap::Done))) => SwapHeard::Done,
-            Ok(Ok(Some(Swap::Found(found)))) => SwapHeard::Found(found.map(Box::new)),
+            Ok(Ok(Some(Swap::Found(found)))) => match found.map(unsealed).transpose() {
+                Ok(found) => SwapHeard::Found(found.map(Box::new)),
+                Err(sealed) => SwapHeard::Failed(sealed),
+            },
             Ok(Ok(None)) => SwapHeard::Skipped,
             Ok(Err(error)) => SwapHeard::Failed(error),
             Err(trouble) => SwapHeard::Failed(trouble.of_store("writing to it")),
@@ -246,6 +250,14 @@ impl Trouble {
             Self::Elapsed => RefreshError::unavailable("the refresher took longer than its bound").maybe_processed(),
             Self::Panicked => RefreshError::unavailable("the refresher panicked"),
         }
+    }
+}
+
+/// The record, unless it is sealed: then somebody has the key, but not the store that was asked.
+fn unsealed(record: Record) -> Result<Record, StoreError> {
+    match record.content() {
+        Content::Tokens(_) | Content::Tombstone { .. } => Ok(record),
+        Content::Sealed(_) => Err(StoreError::unavailable("the record is sealed, and this store has no keys")),
     }
 }
 

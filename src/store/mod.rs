@@ -9,6 +9,9 @@ pub(crate) mod file;
 pub(crate) mod forward;
 pub(crate) mod memory;
 pub(crate) mod record;
+#[cfg(feature = "sealed")]
+pub(crate) mod sealed;
+pub(crate) mod sealed_content;
 
 pub use contract::{Lock, LockGuard, Swap, TokenStore};
 pub use error::StoreError;
@@ -16,3 +19,5 @@ pub use error::StoreError;
 pub use file::{FileStore, NoAppFolder};
 pub use memory::MemoryStore;
 pub use record::Record;
+#[cfg(feature = "sealed")]
+pub use sealed::{InvalidKey, Sealed, SealingKey, SealingKeys};

@@ -12,6 +12,7 @@ use crate::clock::Wall;
 use crate::event::{Ending, NeedsLogin};
 use crate::id::{LoginId, Version};
 use crate::store::error::StoreError;
+use crate::store::sealed_content::SealedContent;
 use crate::tokens::Tokens;
 
 /// The form that this version of the crate writes. A reader knows every minor form of its major one, and keeps the
@@ -31,11 +32,12 @@ pub struct Record {
     unknown: Map<String, Value>,
 }
 
-/// Tokens, or how their login ended.
+/// Tokens, or how their login ended; or either of them, sealed.
 #[derive(Clone)]
 pub(crate) enum Content {
     Tokens(Box<Tokens>),
     Tombstone { ending: Ending, since: SystemTime },
+    Sealed(SealedContent),
 }
 
 impl Record {
@@ -75,7 +77,7 @@ impl Record {
     pub fn tokens(&self) -> Option<&Tokens> {
         match &self.content {
             Content::Tokens(tokens) => Some(tokens),
-            Content::Tombstone { .. } => None,
+            Content::Tombstone { .. } | Content::Sealed(_) => None,
         }
     }
 
@@ -83,7 +85,7 @@ impl Record {
     #[must_use]
     pub fn ending(&self) -> Option<&Ending> {
         match &self.content {
-            Content::Tokens(_) => None,
+            Content::Tokens(_) | Content::Sealed(_) => None,
             Content::Tombstone { ending, .. } => Some(ending),
         }
     }
@@ -95,7 +97,7 @@ impl Record {
     pub fn to_bytes(&self) -> Zeroizing<Vec<u8>> {
         let mut form = Form {
             major: MAJOR,
-            login: format!("{:032x}", self.version.login.to_bits()),
+            login: self.version.login.to_hexadecimal(),
             generation: self.version.generation,
             unknown: self.unknown.clone(),
             ..Form::default()
@@ -103,6 +105,7 @@ impl Record {
         match &self.content {
             Content::Tokens(tokens) => form.tokens = Some(TokensForm::of(tokens)),
             Content::Tombstone { ending, since } => form.tombstone = Some(TombstoneForm::of(ending, *since)),
+            Content::Sealed(sealed) => form.sealed = Some(sealed.clone()),
         }
         Zeroizing::new(serde_json::to_vec(&form).unwrap_or_default())
     }
@@ -120,13 +123,17 @@ impl Record {
             return Err(StoreError::newer());
         }
         let form: Form = serde_json::from_slice(bytes).map_err(|_quoting| broken())?;
-        let login = u128::from_str_radix(&form.login, 16).map_err(|_quoting| broken())?;
-        let content = match (form.tokens, form.tombstone) {
-            (Some(tokens), None) => Content::Tokens(Box::new(tokens.into_tokens().ok_or_else(broken)?)),
-            (None, Some(tombstone)) => tombstone.into_content().ok_or_else(broken)?,
-            (Some(_), Some(_)) | (None, None) => return Err(broken()),
+        let login = LoginId::from_bits(u128::from_str_radix(&form.login, 16).map_err(|_quoting| broken())?);
+        let content = match (form.tokens, form.tombstone, form.sealed) {
+            (Some(tokens), None, None) => Content::Tokens(Box::new(tokens.into_tokens().ok_or_else(broken)?)),
+            (None, Some(tombstone), None) => tombstone.into_content().ok_or_else(broken)?,
+            // One way to write it only, so that no byte of what is sealed can be another.
+            (None, None, Some(sealed)) if (form.major, form.login) == (MAJOR, login.to_hexadecimal()) => {
+                Content::Sealed(sealed)
+            }
+            _ => return Err(broken()),
         };
-        Ok(Self { version: Version::new(LoginId::from_bits(login), form.generation), content, unknown: form.unknown })
+        Ok(Self { version: Version::new(login, form.generation), content, unknown: form.unknown })
     }
 }
 
@@ -137,6 +144,7 @@ impl fmt::Debug for Record {
         match &self.content {
             Content::Tokens(tokens) => debug.field("tokens", tokens),
             Content::Tombstone { ending, since } => debug.field("ending", ending).field("since", since),
+            Content::Sealed(sealed) => debug.field("sealed", sealed),
         };
         debug.finish_non_exhaustive()
     }
@@ -156,6 +164,8 @@ struct Form {
     tokens: Option<TokensForm>,
     #[serde(skip_serializing_if = "Option::is_none")]
     tombstone: Option<TombstoneForm>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sealed: Option<SealedContent>,
     #[serde(flatten)]
     unknown: Map<String, Value>,
 }
@@ -299,7 +309,7 @@ mod tests {
             (texts, names, tokens.expires_at(), tokens.issued_at(), tokens.extra().clone())
         });
         let ending = match record.content() {
-            Content::Tokens(_) => None,
+            Content::Tokens(_) | Content::Sealed(_) => None,
             Content::Tombstone { ending, since } => Some((ending.clone(), *since)),
         };
         (record.version(), tokens, ending, record.unknown().clone())

@@ -39,6 +39,7 @@ const FLOORS: &[(&str, Floor)] = &[
     ("store/contract.rs", Floor::Contracts),
     ("store/error.rs", Floor::Contracts),
     ("store/record.rs", Floor::Contracts),
+    ("store/sealed_content.rs", Floor::Contracts),
     ("refresh/contract.rs", Floor::Contracts),
     ("refresh/error.rs", Floor::Contracts),
     ("session/", Floor::Engine),

@@ -53,6 +53,7 @@ mod refresh_grant;
 mod retry;
 mod saving;
 mod scratch;
+mod sealed;
 mod store_reading;
 mod storms;
 #[path = "../support/mod.rs"]

@@ -131,6 +131,8 @@ impl Core {
             Content::Tombstone { ending, since } => {
                 Memory::Ended(Ended { version: record.version(), ending: ending.clone(), since: *since })
             }
+            // Heard as a store that is unavailable, so never met here.
+            Content::Sealed(_) => return,
         };
         self.install(memory, None, tell);
     }

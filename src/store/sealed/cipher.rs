@@ -1,0 +1,76 @@
+//! How a record is sealed: XChaCha20-Poly1305 over its bytes, bound to its session, its version and its key.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
+use chacha20poly1305::aead::AeadInOut;
+use chacha20poly1305::{Tag, XNonce};
+use zeroize::Zeroizing;
+
+use crate::id::{SessionId, Version};
+use crate::store::error::StoreError;
+use crate::store::record::{Content, Record};
+use crate::store::sealed::key::SealingKey;
+use crate::store::sealed_content::SealedContent;
+
+/// Long enough to be drawn at random each time, without counting.
+const NONCE: usize = 24;
+const TAG: usize = 16;
+
+/// What is said before everything else that a tag vouches for, so that it vouches for nothing of another kind.
+const PURPOSE: &[u8] = b"reqwest-auth-refresh sealed record 1\0";
+
+/// The record as whoever lacks the key sees it: its version, the key's id, and noise.
+pub(crate) fn seal(record: &Record, id: &SessionId, key: &SealingKey) -> Result<Record, StoreError> {
+    let bound = bound_to(id, record.version(), key.id());
+    let bytes = record.to_bytes();
+    let mut nonce = [0; NONCE];
+    getrandom::fill(&mut nonce).map_err(StoreError::unavailable)?;
+    let mut sealed = Zeroizing::new(Vec::with_capacity(NONCE + bytes.len() + TAG));
+    sealed.extend_from_slice(&nonce);
+    sealed.extend_from_slice(&bytes);
+    let tag = key
+        .cipher()
+        .encrypt_inout_detached(&XNonce::from(nonce), &bound, (&mut sealed[NONCE..]).into())
+        .map_err(|_says_nothing| StoreError::unavailable("the record is too long to be sealed"))?;
+    sealed.extend_from_slice(&tag);
+    let content = SealedContent { key: key.id().to_owned(), text: STANDARD_NO_PAD.encode(&*sealed) };
+    Ok(Record::new(record.version(), Content::Sealed(content)))
+}
+
+/// The record that was sealed for this session, under this version, with this key; nothing else opens.
+pub(crate) fn open(
+    sealed: &SealedContent,
+    version: Version,
+    id: &SessionId,
+    key: &SealingKey,
+) -> Result<Record, StoreError> {
+    let refused = || StoreError::unreadable("the sealed record is not what was sealed here with that key");
+    let bytes = STANDARD_NO_PAD.decode(&sealed.text).map_err(|_quoting| refused())?;
+    let mut bytes = Zeroizing::new(bytes);
+    let (nonce, rest) = bytes.split_first_chunk_mut::<NONCE>().ok_or_else(refused)?;
+    let (text, tag) = rest.split_last_chunk_mut::<TAG>().ok_or_else(refused)?;
+    key.cipher()
+        .decrypt_inout_detached(
+            &XNonce::from(*nonce),
+            &bound_to(id, version, key.id()),
+            (&mut *text).into(),
+            &Tag::from(*tag),
+        )
+        .map_err(|_says_nothing| refused())?;
+    let record = Record::from_bytes(text)?;
+    if record.version() == version { Ok(record) } else { Err(refused()) }
+}
+
+/// What the tag vouches for beside the record. All but the last part has a length that is fixed or said.
+fn bound_to(id: &SessionId, version: Version, key: &str) -> Vec<u8> {
+    let key_length = u64::try_from(key.len()).unwrap_or(u64::MAX);
+    [
+        PURPOSE,
+        &key_length.to_be_bytes(),
+        key.as_bytes(),
+        &version.login.to_bits().to_be_bytes(),
+        &version.generation.to_be_bytes(),
+        id.as_str().as_bytes(),
+    ]
+    .concat()
+}

@@ -1,0 +1,11 @@
+//! Records that only those read who have the key: a store in a store, the keys, and how a record is sealed.
+
+pub(crate) mod cipher;
+pub(crate) mod key;
+pub(crate) mod keys;
+pub(crate) mod store;
+pub(crate) mod through;
+
+pub use key::{InvalidKey, SealingKey};
+pub use keys::SealingKeys;
+pub use store::Sealed;

@@ -1,0 +1,115 @@
+//! A store whose records are sealed before another store keeps them.
+
+use std::fmt;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use crate::id::{SessionId, Version};
+use crate::store::contract::{Lock, Swap, TokenStore};
+use crate::store::error::StoreError;
+use crate::store::record::Record;
+use crate::store::sealed::keys::SealingKeys;
+use crate::store::sealed::through::Through;
+
+/// Seals each record with a key of the program's own before another store keeps it, so that whoever reads that store reads
+/// no tokens, and whoever changes it is noticed.
+///
+/// The other store may be any. What it can do (swapping, locking, outliving the program) this one can do too.
+///
+/// ```
+/// use reqwest_auth_refresh::{MemoryStore, RefreshError, RefreshRequest, Sealed, SealingKey, Session, Tokens};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let never = |_: RefreshRequest| async { Err(RefreshError::unavailable("not asked in this example")) };
+/// # let from_the_environment = [7; 32];
+/// let kept = MemoryStore::default();
+/// let store = Sealed::new(kept.clone(), SealingKey::new("2026", &from_the_environment)?);
+/// let session = Session::builder(never).store(store).build();
+/// session.login(Tokens::new("access")?).await?;
+///
+/// // Without the key there is nothing to be seen.
+/// let without_key = Session::builder(never).store(kept).build();
+/// assert!(without_key.access_token().await.is_err_and(|error| error.is_store()));
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # What is noticed, and what is not
+///
+/// A record is sealed with XChaCha20-Poly1305 under a random nonce of 192 bits, and bound to its session's id, its version
+/// and its key's id. So a record with any byte changed, one moved to another session, and an old one that is given a newer
+/// version do not open: they are [unreadable](StoreError::is_unreadable), like a broken file. They are left where they are
+/// until the session writes again.
+///
+/// What is *not* noticed here is a whole older record, put back under the version that it had: it is genuine. A session that
+/// runs notices, since it knows a later generation, and puts that in its place. One that has just begun takes the old
+/// record for the last one: it comes to tokens that the issuer has replaced since, or to those of a login that has ended,
+/// and the issuer's refusal ends it. Nor is it noticed when the record is removed.
+///
+/// Not hidden are the id of the key, the random id of the login, how often it was refreshed, and how long the record is.
+///
+/// # Which keys
+///
+/// See [`SealingKeys`] for several keys and for changing them. A record that names a key which is not given is
+/// [unavailable](StoreError::is_unavailable) and is never overwritten: it may be that of a newer version of the program.
+pub struct Sealed<S> {
+    store: S,
+    keys: SealingKeys,
+    accepts_unsealed: bool,
+}
+
+impl<S: TokenStore> Sealed<S> {
+    /// Keeps records in `store`, sealed with the newest of these keys; one [`SealingKey`](crate::SealingKey) will do.
+    #[must_use]
+    pub fn new(store: S, keys: impl Into<SealingKeys>) -> Self {
+        Self { store, keys: keys.into(), accepts_unsealed: false }
+    }
+
+    /// Takes records that are not sealed for what they say, where otherwise they are unreadable.
+    ///
+    /// This is for sealing a store that has been in use without: its sessions stay logged in and are sealed at their next
+    /// refresh. As long as it is set, whoever can write to the store can put tokens of their own into it.
+    #[must_use]
+    pub fn accept_unsealed(mut self) -> Self {
+        self.accepts_unsealed = true;
+        self
+    }
+
+    fn through(&self) -> Through<'_, S, SealingKeys> {
+        Through { store: &self.store, keys: &self.keys, accepts_unsealed: self.accepts_unsealed }
+    }
+}
+
+#[cfg_attr(not(target_arch = "wasm32"), async_trait)]
+#[cfg_attr(target_arch = "wasm32", async_trait(?Send))]
+#[deny(clippy::missing_trait_methods)]
+impl<S: TokenStore> TokenStore for Sealed<S> {
+    async fn load(&self, id: &SessionId) -> Result<Option<Record>, StoreError> {
+        self.through().load(id).await
+    }
+
+    async fn save(&self, id: &SessionId, record: &Record) -> Result<(), StoreError> {
+        self.through().save(id, record).await
+    }
+
+    async fn remove(&self, id: &SessionId) -> Result<(), StoreError> {
+        self.store.remove(id).await
+    }
+
+    async fn swap(&self, id: &SessionId, expected: Option<Version>, new: &Record) -> Result<Swap, StoreError> {
+        self.through().swap(id, expected, new).await
+    }
+
+    async fn lock(&self, id: &SessionId, wait: Duration) -> Result<Lock, StoreError> {
+        self.store.lock(id, wait).await
+    }
+}
+
+impl<S: fmt::Debug> fmt::Debug for Sealed<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut debug = f.debug_struct("Sealed");
+        debug.field("store", &self.store).field("keys", &self.keys).finish_non_exhaustive()
+    }
+}
