@@ -118,6 +118,8 @@ pub use store::{FileStore, NoAppFolder};
 pub use store::{InvalidKey, Sealed, SealingKey, SealingKeys};
 pub use store::{Lock, LockGuard, MemoryStore, Record, StoreError, Swap, TokenStore};
 pub use tokens::{InvalidToken, Tokens};
+#[cfg(all(feature = "keyring", not(target_arch = "wasm32")))]
+pub use {keyring_core, store::KeyringStore};
 
 /// The README's examples, compiled.
 #[cfg(all(

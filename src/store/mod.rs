@@ -7,6 +7,8 @@ pub(crate) mod error;
 #[cfg(all(feature = "file-store", not(target_arch = "wasm32")))]
 pub(crate) mod file;
 pub(crate) mod forward;
+#[cfg(all(feature = "keyring", not(target_arch = "wasm32")))]
+pub(crate) mod keyring;
 pub(crate) mod memory;
 pub(crate) mod record;
 #[cfg(feature = "sealed")]
@@ -17,6 +19,8 @@ pub use contract::{Lock, LockGuard, Swap, TokenStore};
 pub use error::StoreError;
 #[cfg(all(feature = "file-store", not(target_arch = "wasm32")))]
 pub use file::{FileStore, NoAppFolder};
+#[cfg(all(feature = "keyring", not(target_arch = "wasm32")))]
+pub use keyring::KeyringStore;
 pub use memory::MemoryStore;
 pub use record::Record;
 #[cfg(feature = "sealed")]

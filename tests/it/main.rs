@@ -17,6 +17,7 @@ mod child;
 mod conformance;
 mod early_refresh;
 mod exit;
+mod fake_keyring;
 mod fence;
 mod fidelity;
 #[cfg(unix)]
@@ -31,6 +32,7 @@ mod hero;
 mod hostile;
 mod json_refresh;
 mod judgement;
+mod keyring;
 mod liveness;
 mod logout;
 mod naive;

@@ -2,6 +2,7 @@
 
 use async_trait::async_trait;
 
+use crate::id::SessionId;
 use crate::store::error::StoreError;
 use crate::store::sealed::key::SealingKey;
 use crate::store::sealed::through::Keys;
@@ -53,7 +54,7 @@ impl From<SealingKey> for SealingKeys {
 #[cfg_attr(not(target_arch = "wasm32"), async_trait)]
 #[cfg_attr(target_arch = "wasm32", async_trait(?Send))]
 impl Keys for SealingKeys {
-    async fn newest(&self) -> Result<SealingKey, StoreError> {
+    async fn newest(&self, _: &SessionId) -> Result<SealingKey, StoreError> {
         Ok(self.newest.clone())
     }
 

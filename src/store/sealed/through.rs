@@ -13,8 +13,8 @@ use crate::store::sealed::key::SealingKey;
 #[cfg_attr(not(target_arch = "wasm32"), async_trait)]
 #[cfg_attr(target_arch = "wasm32", async_trait(?Send))]
 pub(crate) trait Keys: Send + Sync {
-    /// The key to seal with.
-    async fn newest(&self) -> Result<SealingKey, StoreError>;
+    /// The key to seal this session's records with.
+    async fn newest(&self, id: &SessionId) -> Result<SealingKey, StoreError>;
 
     /// The key that a record names; unavailable when it is not known.
     async fn named(&self, id: &str) -> Result<SealingKey, StoreError>;
@@ -36,7 +36,7 @@ impl<S: TokenStore, K: Keys> Through<'_, S, K> {
     }
 
     pub(crate) async fn save(&self, id: &SessionId, record: &Record) -> Result<(), StoreError> {
-        let sealed = cipher::seal(record, id, &self.keys.newest().await?)?;
+        let sealed = cipher::seal(record, id, &self.keys.newest(id).await?)?;
         self.store.save(id, &sealed).await
     }
 
@@ -46,7 +46,7 @@ impl<S: TokenStore, K: Keys> Through<'_, S, K> {
         expected: Option<Version>,
         new: &Record,
     ) -> Result<Swap, StoreError> {
-        let sealed = cipher::seal(new, id, &self.keys.newest().await?)?;
+        let sealed = cipher::seal(new, id, &self.keys.newest(id).await?)?;
         let Swap::Found(found) = self.store.swap(id, expected, &sealed).await? else { return Ok(Swap::Done) };
         let Some(found) = found else { return Ok(Swap::Found(None)) };
         let unreadable = found.version();

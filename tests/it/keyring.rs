@@ -1,0 +1,367 @@
+//! A session in a keyring's store is logged in as long as its key can be had, and waits where it cannot be had now: a keyring
+//! that is locked, absent, hung or wrong about itself logs nobody out, and holds up nobody who has what he needs.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use reqwest_auth_refresh::{
+    FileStore, KeyringStore, LoginId, Record, RefreshError, RefreshRequest, Session, SessionId, State, Swap,
+    TokenStore, Tokens, Version,
+};
+use secrecy::ExposeSecret;
+
+use crate::fake_keyring::{FakeKeyring, Mood};
+
+/// Long enough for anything that does not hang.
+const BOUND: Duration = Duration::from_millis(300);
+
+/// A folder that is gone at the end.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new() -> Self {
+        use std::sync::atomic::AtomicUsize;
+        static COUNT: AtomicUsize = AtomicUsize::new(0);
+        let nth = COUNT.fetch_add(1, Ordering::Relaxed);
+        Self(std::env::temp_dir().join(format!("reqwest-auth-refresh-keyring-{}-{nth}", std::process::id())))
+    }
+
+    /// As another program would open it.
+    fn store(&self, keyring: &Arc<FakeKeyring>) -> KeyringStore {
+        KeyringStore::new(&self.0, "my-app").keyring(keyring.connecting()).bound(BOUND).unlock_bound(BOUND)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _not_made = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+fn session(store: impl TokenStore) -> Session {
+    Session::builder(|_: RefreshRequest| async { Tokens::new("refreshed").map_err(RefreshError::unavailable) })
+        .store(store)
+        .build()
+}
+
+fn record(generation: u64) -> Record {
+    Record::of_tokens(Version::new(LoginId::from_bits(1), generation), Tokens::new("access").unwrap())
+}
+
+fn id() -> SessionId {
+    SessionId::default()
+}
+
+/// A folder in which somebody is logged in already, and the keyring that has the key.
+async fn logged_in() -> (Folder, Arc<FakeKeyring>) {
+    let (folder, keyring) = (Folder::new(), FakeKeyring::new(Mood::Open));
+    session(folder.store(&keyring)).login(Tokens::new("first").unwrap()).await.unwrap();
+    (folder, keyring)
+}
+
+async fn is_unavailable(store: &KeyringStore) -> bool {
+    store.load(&id()).await.is_err_and(|error| error.is_unavailable())
+}
+
+#[tokio::test]
+async fn a_program_asks_the_keyring_once() {
+    let (folder, keyring) = logged_in().await;
+    assert_eq!((keyring.writes.swap(0, Ordering::Relaxed), keyring.reads.swap(0, Ordering::Relaxed)), (1, 1));
+    keyring.connections.store(0, Ordering::Relaxed);
+
+    let own = session(folder.store(&keyring));
+    assert_eq!(own.access_token().await.unwrap().expose_secret(), "first");
+    for _ in 0..5 {
+        own.refresh().await.unwrap();
+    }
+    let counts = [&keyring.connections, &keyring.reads, &keyring.writes].map(|count| count.load(Ordering::Relaxed));
+    println!("figure: keyring_calls_per_program = {} calls", counts[1] + counts[2]);
+    assert_eq!(counts, [1, 1, 0]);
+
+    let again = session(folder.store(&keyring));
+    assert_eq!(again.access_token().await.unwrap().expose_secret(), "refreshed");
+    assert_eq!(keyring.keys().len(), 1);
+}
+
+#[tokio::test]
+async fn nobody_who_is_not_logged_in_asks_the_keyring() {
+    let (folder, keyring) = (Folder::new(), FakeKeyring::new(Mood::Hung));
+    let store = folder.store(&keyring);
+    assert!(store.load(&id()).await.unwrap().is_none());
+    assert!(!store.has_key().await.unwrap());
+    store.remove(&id()).await.unwrap();
+    assert_eq!(keyring.connections.load(Ordering::Relaxed), 0);
+}
+
+#[tokio::test]
+async fn many_who_start_at_once_ask_one_at_a_time_and_connect_once() {
+    let (folder, keyring) = logged_in().await;
+    keyring.reads.store(0, Ordering::Relaxed);
+    keyring.connections.store(0, Ordering::Relaxed);
+    let store = folder.store(&keyring);
+    let id = id();
+    let loads = futures_util::future::join_all((0..100).map(|_| store.load(&id))).await;
+    assert!(loads.iter().all(|load| load.as_ref().is_ok_and(Option::is_some)));
+    assert_eq!((keyring.connections.load(Ordering::Relaxed), keyring.reads.load(Ordering::Relaxed)), (1, 1));
+    assert_eq!(keyring.most_at_once.load(Ordering::Relaxed), 1);
+}
+
+#[tokio::test]
+async fn a_locked_keyring_is_no_logout_whatever_it_says() {
+    for mood in [Mood::Locked, Mood::LockedAndSilent, Mood::Absent, Mood::Panicking, Mood::Mistaken] {
+        let (folder, keyring) = logged_in().await;
+        let (keys, writes) = (keyring.keys(), keyring.writes.load(Ordering::Relaxed));
+        keyring.becomes(mood);
+        let store = folder.store(&keyring);
+        if mood == Mood::Mistaken {
+            // Another key under this id: not what the folder was sealed with, and so not to be sealed with.
+            assert!(store.unlock().await.unwrap_err().is_unavailable());
+            assert!(store.save(&SessionId::from("other"), &record(0)).await.unwrap_err().is_unavailable());
+            assert_eq!(keyring.writes.load(Ordering::Relaxed), writes);
+            continue;
+        }
+        assert!(is_unavailable(&store).await, "{mood:?}");
+        assert!(store.swap(&id(), None, &record(0)).await.unwrap_err().is_unavailable(), "{mood:?}");
+        assert!(store.unlock().await.unwrap_err().is_unavailable(), "{mood:?}");
+        let own = session(store.clone());
+        assert!(own.access_token().await.unwrap_err().is_store(), "{mood:?}");
+        assert!(!matches!(own.state(), State::NeedsLogin { .. }), "{mood:?}");
+        assert_eq!((keyring.keys(), keyring.writes.load(Ordering::Relaxed)), (keys, writes), "{mood:?}");
+
+        keyring.becomes(Mood::Open);
+        let own = session(store);
+        assert_eq!(own.access_token().await.unwrap().expose_secret(), "first", "{mood:?}: it heals by itself");
+        assert_eq!(keyring.keys().len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn no_key_comes_from_a_keyring_that_does_not_keep_it() {
+    for mood in [Mood::Locked, Mood::LockedAndSilent, Mood::Absent, Mood::Panicking, Mood::Forgetful, Mood::Mistaken] {
+        let (folder, keyring) = (Folder::new(), FakeKeyring::new(mood));
+        let store = folder.store(&keyring);
+        assert!(store.swap(&id(), None, &record(0)).await.unwrap_err().is_unavailable(), "{mood:?}");
+        assert!(store.save(&id(), &record(0)).await.unwrap_err().is_unavailable(), "{mood:?}");
+        assert!(store.load(&id()).await.unwrap().is_none() && !store.has_key().await.unwrap(), "{mood:?}");
+        assert!(keyring.keys().is_empty(), "{mood:?}: what was not given back is taken away again");
+
+        keyring.becomes(Mood::Open);
+        assert!(matches!(store.swap(&id(), None, &record(0)).await, Ok(Swap::Done)), "{mood:?}");
+        assert_eq!(keyring.keys().len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_keyring_that_hangs_holds_up_nobody_beyond_the_bound() {
+    let (folder, keyring) = logged_in().await;
+    let reads = keyring.reads.load(Ordering::Relaxed);
+    let running = session(folder.store(&keyring));
+    running.access_token().await.unwrap();
+    keyring.becomes(Mood::Hung);
+
+    let store = folder.store(&keyring);
+    let mut longest = Duration::ZERO;
+    for _ in 0..3 {
+        let began = Instant::now();
+        assert!(is_unavailable(&store).await);
+        longest = longest.max(began.elapsed());
+    }
+    println!("figure: keyring_hung_longest_call = {} ms over a bound of {}", longest.as_millis(), BOUND.as_millis());
+    assert!(longest < BOUND + Duration::from_millis(500), "{longest:?}");
+
+    // Whoever has the key goes on.
+    assert_eq!(running.access_token().await.unwrap().expose_secret(), "first");
+    running.refresh().await.unwrap();
+    assert_eq!(running.access_token().await.unwrap().expose_secret(), "refreshed");
+
+    keyring.becomes(Mood::Open);
+    assert!(store.load(&id()).await.unwrap().is_some());
+    assert_eq!(keyring.reads.load(Ordering::Relaxed) - reads, 2, "one for each program: the late answer was kept");
+    assert_eq!(keyring.most_at_once.load(Ordering::Relaxed), 1);
+}
+
+#[tokio::test]
+async fn a_key_that_was_made_too_late_is_the_one_that_is_used() {
+    let (folder, keyring) = (Folder::new(), FakeKeyring::new(Mood::Hung));
+    let store = folder.store(&keyring);
+    for _ in 0..3 {
+        assert!(store.save(&id(), &record(0)).await.unwrap_err().is_unavailable());
+    }
+    keyring.becomes(Mood::Open);
+    store.save(&id(), &record(0)).await.unwrap();
+    assert_eq!((keyring.keys().len(), keyring.writes.load(Ordering::Relaxed)), (1, 1));
+    assert!(folder.store(&keyring).load(&id()).await.unwrap().is_some());
+}
+
+#[test]
+fn a_keyring_that_hangs_holds_up_no_runtime_that_ends() {
+    let keyring = FakeKeyring::new(Mood::Hung);
+    let folder = Folder::new();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async { assert!(folder.store(&keyring).save(&id(), &record(0)).await.is_err()) });
+    let began = Instant::now();
+    drop(runtime);
+    assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
+    keyring.becomes(Mood::Open);
+}
+
+/// What a store does that neither locks nor compares: look whether there is a key, and make one if not.
+fn naive_first_start(keyring: &Arc<FakeKeyring>, start: &std::sync::Barrier) {
+    let connection = keyring.connecting()().unwrap();
+    let is_new = keyring.keys().is_empty();
+    start.wait();
+    if is_new {
+        let name = format!("{:?}", std::thread::current().id());
+        connection.build("my-app", &name, None).unwrap().set_secret(&[7; 32]).unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn first_starts_at_once_make_one_key() {
+    let rounds = 30;
+    let mut keys = 0;
+    for _ in 0..rounds {
+        let (folder, keyring) = (Folder::new(), FakeKeyring::new(Mood::Open));
+        let programs = (0..4).map(|_| {
+            let store = folder.store(&keyring).bound(Duration::from_secs(10));
+            tokio::spawn(async move { store.swap(&SessionId::default(), None, &record(0)).await })
+        });
+        let ended = futures_util::future::join_all(programs).await;
+        let done = ended.iter().filter(|end| matches!(end, Ok(Ok(Swap::Done)))).count();
+        let found = ended.iter().filter(|end| matches!(end, Ok(Ok(Swap::Found(Some(_)))))).count();
+        assert_eq!((done, found), (1, 3));
+        keys += keyring.keys().len();
+    }
+    println!("figure: keyring_first_starts_keys_too_many = {} of {rounds}", keys - rounds);
+    assert_eq!(keys, rounds);
+
+    let keyring = FakeKeyring::new(Mood::Open);
+    let start = std::sync::Barrier::new(4);
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| naive_first_start(&keyring, &start));
+        }
+    });
+    assert_eq!(keyring.keys().len(), 4, "the harness catches it");
+}
+
+#[tokio::test]
+async fn a_key_that_is_gone_is_replaced_when_a_person_says_so() {
+    let (folder, keyring) = logged_in().await;
+    keyring.clear();
+    let store = folder.store(&keyring);
+    assert!(is_unavailable(&store).await);
+    assert!(session(store.clone()).login(Tokens::new("again").unwrap()).await.is_err());
+    assert!(keyring.keys().is_empty(), "no key is made where one is named");
+
+    store.renew_key().await.unwrap();
+    assert!(is_unavailable(&store).await, "what the old one sealed is not touched");
+    store.remove(&id()).await.unwrap();
+    session(store).login(Tokens::new("again").unwrap()).await.unwrap();
+    let own = session(folder.store(&keyring));
+    assert_eq!(own.access_token().await.unwrap().expose_secret(), "again");
+}
+
+#[tokio::test]
+async fn a_renewed_key_logs_nobody_out() {
+    let (folder, keyring) = logged_in().await;
+    let running = session(folder.store(&keyring));
+    running.access_token().await.unwrap();
+    folder.store(&keyring).renew_key().await.unwrap();
+    assert_eq!(keyring.keys().len(), 2);
+
+    let own = session(folder.store(&keyring));
+    assert_eq!(own.access_token().await.unwrap().expose_secret(), "first");
+    running.refresh().await.unwrap();
+    own.refresh().await.unwrap();
+    let own = session(folder.store(&keyring));
+    assert_eq!(own.access_token().await.unwrap().expose_secret(), "refreshed");
+    assert_eq!(keyring.keys().len(), 2);
+}
+
+/// The file that names the newest key, lost.
+#[tokio::test]
+async fn what_is_sealed_names_its_key_itself() {
+    let (folder, keyring) = logged_in().await;
+    let named = |name: &str| name.starts_with("_keyring-") && name.ends_with(".tokens");
+    let entries = std::fs::read_dir(&folder.0).unwrap().map(|entry| entry.unwrap());
+    let files: Vec<_> = entries.filter(|entry| named(entry.file_name().to_str().unwrap())).collect();
+    let [file] = &files[..] else { panic!("{files:?}") };
+    std::fs::write(file.path(), "broken").unwrap();
+
+    let own = session(folder.store(&keyring));
+    assert_eq!(own.access_token().await.unwrap().expose_secret(), "first");
+    own.refresh().await.unwrap();
+    assert_eq!(keyring.keys().len(), 1, "no other key was made");
+    assert!(folder.store(&keyring).has_key().await.unwrap());
+}
+
+#[tokio::test]
+async fn a_record_leads_to_no_other_entry_of_the_keyring() {
+    let (folder, keyring) = logged_in().await;
+    keyring.reads.store(0, Ordering::Relaxed);
+    for key in ["", "password", "session key 0", "../../x", "ABCDEFABCDEFABCDEFABCDEFABCDEFAB"] {
+        let sealed =
+            format!(r#"{{"major":1,"login":"{:032x}","generation":1,"sealed":{{"key":"{key}","text":"AAAA"}}}}"#, 1);
+        FileStore::new(&folder.0).save(&id(), &Record::from_bytes(sealed.as_bytes()).unwrap()).await.unwrap();
+        assert!(is_unavailable(&folder.store(&keyring)).await, "{key}");
+    }
+    assert_eq!(keyring.reads.load(Ordering::Relaxed), 0);
+}
+
+#[tokio::test]
+async fn every_id_is_a_session_of_its_own() {
+    let (folder, keyring) = (Folder::new(), FakeKeyring::new(Mood::Open));
+    let store = folder.store(&keyring);
+    let ids = ["", "\0", "\0keyring", "\0\0keyring", "keyring", "default"];
+    for (generation, id) in (0..).zip(ids) {
+        store.save(&id.into(), &record(generation)).await.unwrap();
+    }
+    let store = folder.store(&keyring);
+    for (generation, id) in (0..).zip(ids) {
+        assert_eq!(store.load(&id.into()).await.unwrap().unwrap().version().generation, generation, "{id:?}");
+    }
+    assert_eq!(keyring.keys().len(), 1);
+}
+
+#[tokio::test]
+async fn keyring_else_file_is_decided_once() {
+    // A machine without a keyring, which gets one later.
+    let (folder, keyring) = (Folder::new(), FakeKeyring::new(Mood::Absent));
+    let store = folder.store(&keyring).or_file().await.unwrap();
+    session(store).login(Tokens::new("first").unwrap()).await.unwrap();
+    let bare = FileStore::new(&folder.0);
+    assert!(bare.load(&id()).await.unwrap().unwrap().tokens().is_some(), "a plain file");
+    keyring.becomes(Mood::Open);
+    let own = session(folder.store(&keyring).or_file().await.unwrap());
+    assert_eq!(own.access_token().await.unwrap().expose_secret(), "first");
+    own.refresh().await.unwrap();
+    assert!(bare.load(&id()).await.unwrap().unwrap().tokens().is_none(), "sealed");
+
+    // Chosen, and then out of reach.
+    keyring.becomes(Mood::Absent);
+    let own = session(folder.store(&keyring).or_file().await.unwrap());
+    assert!(own.access_token().await.unwrap_err().is_store());
+    keyring.becomes(Mood::Open);
+    let own = session(folder.store(&keyring).or_file().await.unwrap());
+    assert_eq!(own.access_token().await.unwrap().expose_secret(), "refreshed");
+}
+
+#[tokio::test]
+async fn nothing_shows_a_key() {
+    let (folder, keyring) = logged_in().await;
+    let store = folder.store(&keyring);
+    store.unlock().await.unwrap();
+    let key = keyring.keys().into_values().next().unwrap();
+    let shown = format!("{store:?} {store:#?}");
+    let decimal: Vec<String> = key.iter().map(ToString::to_string).collect();
+    let hexadecimal: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
+    assert!(!shown.contains(&decimal[..3].join(", ")) && !shown.contains(&hexadecimal[..8]), "{shown}");
+    for file in std::fs::read_dir(&folder.0).unwrap() {
+        let bytes = std::fs::read(file.unwrap().path()).unwrap();
+        assert!(!bytes.windows(8).any(|window| window == &key[..8]));
+        assert!(!bytes.windows(5).any(|window| window == b"first"));
+    }
+}
