@@ -91,6 +91,8 @@ pub use cookies::{CookieView, Cookies};
 pub use error::AuthError;
 pub use event::{Ending, Event, NeedsLogin, State};
 pub use id::{LoginId, SessionId, Version};
+#[cfg(all(feature = "keyring", not(target_arch = "wasm32")))]
+pub use keyring_core;
 pub use middleware::{AuthRefresh, NotRetryable, RequestBuilderExt, Retried, acting_for, carry};
 pub use policy::demand::Demand;
 pub use policy::origins::{InvalidOrigin, Origins};
@@ -110,6 +112,8 @@ pub use refresh::{Dialect, MemberPaths, RefreshAnswer, SetupError};
 pub use retry_strategy::AuthRetryStrategy;
 pub use secrecy::{ExposeSecret, SecretString};
 pub use session::{Events, LogoutReport, Session};
+#[cfg(all(feature = "keyring", not(target_arch = "wasm32")))]
+pub use store::KeyringStore;
 #[cfg(all(feature = "conformance", not(target_arch = "wasm32")))]
 pub use store::conformance;
 #[cfg(all(feature = "file-store", not(target_arch = "wasm32")))]
@@ -118,8 +122,6 @@ pub use store::{FileStore, NoAppFolder};
 pub use store::{InvalidKey, Sealed, SealingKey, SealingKeys};
 pub use store::{Lock, LockGuard, MemoryStore, Record, StoreError, Swap, TokenStore};
 pub use tokens::{InvalidToken, Tokens};
-#[cfg(all(feature = "keyring", not(target_arch = "wasm32")))]
-pub use {keyring_core, store::KeyringStore};
 
 /// The README's examples, compiled.
 #[cfg(all(

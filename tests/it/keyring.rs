@@ -1,7 +1,7 @@
 //! A session in a keyring's store is logged in as long as its key can be had, and waits where it cannot be had now: a keyring
 //! that is locked, absent, hung or wrong about itself logs nobody out, and holds up nobody who has what he needs.
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -13,30 +13,26 @@ use reqwest_auth_refresh::{
 use secrecy::ExposeSecret;
 
 use crate::fake_keyring::{FakeKeyring, Mood};
+use crate::scratch::Scratch;
 
 /// Long enough for anything that does not hang.
 const BOUND: Duration = Duration::from_millis(300);
 
-/// A folder that is gone at the end.
-struct Folder(PathBuf);
+/// A folder for tokens.
+struct Folder(Scratch);
 
 impl Folder {
     fn new() -> Self {
-        use std::sync::atomic::AtomicUsize;
-        static COUNT: AtomicUsize = AtomicUsize::new(0);
-        let nth = COUNT.fetch_add(1, Ordering::Relaxed);
-        Self(std::env::temp_dir().join(format!("reqwest-auth-refresh-keyring-{}-{nth}", std::process::id())))
+        Self(Scratch::new())
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
     }
 
     /// As another program would open it.
     fn store(&self, keyring: &Arc<FakeKeyring>) -> KeyringStore {
-        KeyringStore::new(&self.0, "my-app").keyring(keyring.connecting()).bound(BOUND).unlock_bound(BOUND)
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _not_made = std::fs::remove_dir_all(&self.0);
+        KeyringStore::new(self.path(), "my-app").keyring(keyring.connecting()).bound(BOUND).unlock_bound(BOUND)
     }
 }
 
@@ -286,7 +282,7 @@ async fn a_renewed_key_logs_nobody_out() {
 async fn what_is_sealed_names_its_key_itself() {
     let (folder, keyring) = logged_in().await;
     let named = |name: &str| name.starts_with("_keyring-") && name.ends_with(".tokens");
-    let entries = std::fs::read_dir(&folder.0).unwrap().map(|entry| entry.unwrap());
+    let entries = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap());
     let files: Vec<_> = entries.filter(|entry| named(entry.file_name().to_str().unwrap())).collect();
     let [file] = &files[..] else { panic!("{files:?}") };
     std::fs::write(file.path(), "broken").unwrap();
@@ -305,7 +301,7 @@ async fn a_record_leads_to_no_other_entry_of_the_keyring() {
     for key in ["", "password", "session key 0", "../../x", "ABCDEFABCDEFABCDEFABCDEFABCDEFAB"] {
         let sealed =
             format!(r#"{{"major":1,"login":"{:032x}","generation":1,"sealed":{{"key":"{key}","text":"AAAA"}}}}"#, 1);
-        FileStore::new(&folder.0).save(&id(), &Record::from_bytes(sealed.as_bytes()).unwrap()).await.unwrap();
+        FileStore::new(folder.path()).save(&id(), &Record::from_bytes(sealed.as_bytes()).unwrap()).await.unwrap();
         assert!(is_unavailable(&folder.store(&keyring)).await, "{key}");
     }
     assert_eq!(keyring.reads.load(Ordering::Relaxed), 0);
@@ -332,7 +328,7 @@ async fn keyring_else_file_is_decided_once() {
     let (folder, keyring) = (Folder::new(), FakeKeyring::new(Mood::Absent));
     let store = folder.store(&keyring).or_file().await.unwrap();
     session(store).login(Tokens::new("first").unwrap()).await.unwrap();
-    let bare = FileStore::new(&folder.0);
+    let bare = FileStore::new(folder.path());
     assert!(bare.load(&id()).await.unwrap().unwrap().tokens().is_some(), "a plain file");
     keyring.becomes(Mood::Open);
     let own = session(folder.store(&keyring).or_file().await.unwrap());
@@ -359,7 +355,7 @@ async fn nothing_shows_a_key() {
     let decimal: Vec<String> = key.iter().map(ToString::to_string).collect();
     let hexadecimal: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
     assert!(!shown.contains(&decimal[..3].join(", ")) && !shown.contains(&hexadecimal[..8]), "{shown}");
-    for file in std::fs::read_dir(&folder.0).unwrap() {
+    for file in std::fs::read_dir(folder.path()).unwrap() {
         let bytes = std::fs::read(file.unwrap().path()).unwrap();
         assert!(!bytes.windows(8).any(|window| window == &key[..8]));
         assert!(!bytes.windows(5).any(|window| window == b"first"));

@@ -32,6 +32,7 @@ mod hero;
 mod hostile;
 mod json_refresh;
 mod judgement;
+mod kernel_keyring;
 mod keyring;
 mod liveness;
 mod logout;
@@ -56,6 +57,8 @@ mod retry;
 mod saving;
 mod scratch;
 mod sealed;
+mod sealed_conformance;
+mod secret_service;
 mod store_reading;
 mod storms;
 #[path = "../support/mod.rs"]

@@ -10,6 +10,7 @@ pub(crate) mod canaries;
 mod faulty;
 mod moods;
 mod scenes;
+mod sealing;
 mod shown;
 
 use std::cell::RefCell;

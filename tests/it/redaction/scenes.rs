@@ -33,6 +33,7 @@ use super::Shared;
 use super::canaries::{ACCESS, CLIENT, ID_TOKEN, QUERY, REFRESH, SESSION};
 use super::faulty::{FAULTS, Fault, FaultyStore, Revoker, Revoking, broken};
 use super::moods::{MOODS, Mood};
+use super::sealing::sealing;
 use super::shown::Shown;
 use crate::raw_server::{Asked, RawServer, Reply};
 
@@ -63,6 +64,7 @@ pub(crate) async fn all(shown: &Shared) -> Seen {
     stage.stores().await;
     stage.logouts().await;
     stage.nobody_there().await;
+    sealing(shown).await;
     stage.seen
 }
 
