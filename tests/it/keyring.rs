@@ -353,7 +353,7 @@ async fn nothing_shows_a_key() {
     let key = keyring.keys().into_values().next().unwrap();
     let shown = format!("{store:?} {store:#?}");
     let decimal: Vec<String> = key.iter().map(ToString::to_string).collect();
-    let hexadecimal: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
+    let hexadecimal = key.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat();
     assert!(!shown.contains(&decimal[..3].join(", ")) && !shown.contains(&hexadecimal[..8]), "{shown}");
     for file in std::fs::read_dir(folder.path()).unwrap() {
         let bytes = std::fs::read(file.unwrap().path()).unwrap();

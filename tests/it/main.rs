@@ -63,6 +63,7 @@ mod store_reading;
 mod storms;
 #[path = "../support/mod.rs"]
 mod support;
+mod swapped_stores;
 mod test_issuer;
 mod token_bytes;
 mod torture;

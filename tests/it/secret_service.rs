@@ -77,7 +77,7 @@ impl Program {
                 .login(Tokens::new(token).unwrap())
                 .await
                 .map_or_else(|error| told(&error), |()| "ok".into()),
-            ("refresh", _) => self.session.refresh().await.map_or_else(|error| told(&error), |_| "ok".into()),
+            ("refresh", _) => self.session.refresh().await.map_or_else(|error| told(&error), |()| "ok".into()),
             ("token", _) => match self.session.access_token().await {
                 Ok(token) => token.expose_secret().to_owned(),
                 Err(error) => told(&error),
