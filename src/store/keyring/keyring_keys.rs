@@ -95,9 +95,6 @@ impl KeyringKeys {
     async fn newest_by(&self, bound: Duration, record: &Record) -> Result<SealingKey, StoreError> {
         let id = named_by(record).ok_or_else(|| StoreError::unavailable("the keyring's own record names no key"))?;
         let key = self.named_within(bound, id).await?;
-        if !is_named_by(record, &key) {
-            return Err(StoreError::unavailable("the keyring has another key under this id"));
-        }
         self.known().newest = Some(key.clone());
         Ok(key)
     }
@@ -145,12 +142,17 @@ impl KeyringKeys {
         if let Some(key) = self.known().named.get(id) {
             return Ok(key.clone());
         }
+        let proof = self.key_record().await?.filter(|record| named_by(record) == Some(id));
         let (known, service, id) = (Arc::clone(&self.known), Arc::clone(&self.service), id.to_owned());
         let read = move |keyring: &Keyring<'_>| {
             if let Some(key) = lock(&known).named.get(&id) {
                 return Ok(key.clone());
             }
             let key = entry::read(&*keyring.connect()?, &service, &id)?;
+            if proof.is_some_and(|record| !is_named_by(&record, &key)) {
+                // What it seals could not be opened later, and what it does not open is not broken.
+                return Err(StoreError::unavailable("the keyring has another key under this id"));
+            }
             // Kept here, since the person who typed a password may have taken longer than anyone waited.
             lock(&known).named.insert(id, key.clone());
             Ok(key)
