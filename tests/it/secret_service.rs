@@ -25,6 +25,9 @@ use secrecy::ExposeSecret;
 use crate::scratch::Scratch;
 use crate::virtual_world::{API, response};
 
+/// What a Secret Service is called on a bus.
+const SECRETS: &str = "org.freedesktop.secrets";
+
 const SERVICE: &str = "reqwest-auth-refresh-test";
 
 /// Where a program keeps its tokens. Without it there is no program.
@@ -180,6 +183,10 @@ impl Bus {
         daemon.stdin.take().unwrap().write_all(b"password").unwrap();
         assert!(daemon.wait().unwrap().success());
         self.keyring = Some(self.owner_other_than(before));
+        let began = Instant::now();
+        while !self.is_unlocked() {
+            assert!(began.elapsed() < Duration::from_secs(10), "the keyring stays locked");
+        }
     }
 
     /// The process that has become the Secret Service in place of this one.
@@ -196,12 +203,23 @@ impl Bus {
 
     /// The process that is the Secret Service now.
     fn owner(&self) -> Option<Pid> {
-        let mut ask = self.at_home("dbus-send");
-        ask.args(["--session", "--print-reply=literal", "--dest=org.freedesktop.DBus", "/org/freedesktop/DBus"]);
-        ask.args(["org.freedesktop.DBus.GetConnectionUnixProcessID", "string:org.freedesktop.secrets"]);
-        let said = ask.output().expect("dbus-send").stdout;
-        let said = String::from_utf8(said).unwrap();
+        let method = "org.freedesktop.DBus.GetConnectionUnixProcessID";
+        let said = self.asks("org.freedesktop.DBus", "/org/freedesktop/DBus", method, &[SECRETS]);
         Pid::from_raw(said.split_whitespace().last()?.parse().ok()?)
+    }
+
+    /// Whether the person's keyring is open. A daemon is the Secret Service a moment before that.
+    fn is_unlocked(&self) -> bool {
+        let (path, method) = ("/org/freedesktop/secrets/aliases/default", "org.freedesktop.DBus.Properties.Get");
+        let said = self.asks(SECRETS, path, method, &["org.freedesktop.Secret.Collection", "Locked"]);
+        said.split_whitespace().last() == Some("false")
+    }
+
+    fn asks(&self, whom: &str, path: &str, method: &str, what: &[&str]) -> String {
+        let mut ask = self.at_home("dbus-send");
+        ask.args(["--session", "--print-reply=literal", &format!("--dest={whom}"), path, method]);
+        ask.args(what.iter().map(|text| format!("string:{text}"))).stderr(Stdio::null());
+        String::from_utf8(ask.output().expect("dbus-send").stdout).unwrap()
     }
 
     fn signal(&self, signal: Signal) {
