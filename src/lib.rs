@@ -44,8 +44,6 @@
 //! | what went wrong | [`AuthError`], and the marks [`Retried`] and [`NotRetryable`] |
 //! | what an API asks for that a refresh cannot give | [`Demand`] |
 //! | where new tokens come from | [`Refresher`]; ready-made: `RefreshGrant`, `JsonRefresh`, `CookieRefresh` with its [`Cookies`] |
-//! | where tokens are kept | [`TokenStore`], [`MemoryStore`] |
-//! | where new tokens come from | [`Refresher`], and the feature `refresh-grant` for the OAuth refresh token grant |
 //! | where tokens are kept | [`TokenStore`], [`MemoryStore`], and for stores that last the features `file-store`, `keyring` and `sealed` |
 //!
 //! The README says what is promised, which test holds each promise, and what a caller gets in each case.

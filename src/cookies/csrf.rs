@@ -6,7 +6,7 @@ use std::sync::Arc;
 use http::{HeaderName, HeaderValue};
 use reqwest::Url;
 
-use crate::cookies::jar::{CookiePlace, Jar};
+use crate::cookies::jar::Jar;
 use crate::platform::{Panicked, caught};
 
 /// The cookies that go with a request, to be read by name.
@@ -26,8 +26,12 @@ impl<'a> CookieView<'a> {
     #[must_use]
     pub fn get(&self, name: &str) -> Option<String> {
         let header = self.jar.header(self.url)?;
-        let pairs = header.to_str().ok()?.split("; ").filter_map(|pair| pair.split_once('='));
-        pairs.filter(|(named, _)| *named == name).map(|(_, value)| value.to_owned()).next()
+        // Byte by byte: another cookie may hold what is no text.
+        let value = header
+            .as_bytes()
+            .split(|byte| *byte == b';')
+            .find_map(|pair| pair.trim_ascii_start().strip_prefix(name.as_bytes())?.strip_prefix(b"="));
+        String::from_utf8(value?.to_vec()).ok()
     }
 
     /// The address of the request.

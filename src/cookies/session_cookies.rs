@@ -4,12 +4,11 @@ use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use http::header::{COOKIE, SET_COOKIE};
-use http::{HeaderMap, HeaderName, HeaderValue, Method};
-use reqwest::{Request, Url};
+use http::{HeaderMap, HeaderName, HeaderValue};
+use reqwest::Url;
 
-use crate::cookies::closing::Closing;
 use crate::cookies::csrf::{CookieView, Csrf};
-use crate::cookies::jar::{CookiePlace, Jar};
+use crate::cookies::jar::Jar;
 use crate::platform::Panicked;
 use crate::policy::origins::{Origins, same};
 use crate::policy::paths::ExcludedPaths;
@@ -18,17 +17,20 @@ use crate::policy::paths::ExcludedPaths;
 /// them, and the session's refresher.
 ///
 /// They answer for the session's origins and the refresher's endpoints and for no other place, by scheme, host and port:
-/// cookies themselves know no ports. At a logout they are emptied. Until the requests that were sent before the logout have
-/// ended, nothing but the answer to a login is taken, so that a late `Set-Cookie` does not undo it.
+/// cookies themselves know no ports. They go with every request of their door to those places, also with one that is
+/// [unsigned](crate::RequestBuilderExt::unsigned), as a browser's would.
+///
+/// At a logout they are emptied. What an answer brings is taken only if nobody has logged in or out since its request was sent,
+/// so that no late `Set-Cookie` undoes either. (The answer to a login is taken after another login: the last one wins.)
 ///
 /// They are kept in memory and are gone when the program ends. To bring one over, [`get`](Self::get) it at the end and
 /// [`add`](Self::add) it at the start.
 ///
 /// # Limits
 ///
-/// Requests are known to be under way while [`AuthRefresh`](crate::AuthRefresh) sees them: send all of the session's requests
-/// through it, also those that are unsigned. An answer to a request of the old login that comes after the *next* login can
-/// still land.
+/// An answer is known to belong to a request while [`AuthRefresh`](crate::AuthRefresh) sees it, in the task that sends it.
+/// What the same client sends without it, or by a middleware further in that spawns its sending, carries the cookies where
+/// just one session of the client answers for the place, and what it brings is not taken between a logout and the next login.
 pub struct Cookies {
     state: RwLock<State>,
 }
@@ -37,8 +39,9 @@ struct State {
     jar: Jar,
     /// What was in the jar at the last logout, for telling the server.
     ended: Option<Jar>,
-    closing: Closing,
-    /// What the login path answered with last, until it is known whether that was a login.
+    epoch: Epoch,
+    logged_out: bool,
+    /// What a login brought that is about to be told.
     brought: Option<(Vec<HeaderValue>, Url)>,
     origins: Vec<Origins>,
     endpoints: Vec<Url>,
@@ -46,19 +49,46 @@ struct State {
     csrf: Option<Csrf>,
 }
 
+/// How many logins and logouts there were.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Epoch {
+    logins: u64,
+    logouts: u64,
+}
+
+impl Epoch {
+    /// Whether no logout came between the two.
+    pub(crate) fn is_logged_out_as(self, other: Self) -> bool {
+        self.logouts == other.logouts
+    }
+}
+
 impl Cookies {
     /// No cookies yet, and of places only the refresher's endpoints.
     pub(crate) fn new(endpoints: Vec<Url>) -> Arc<Self> {
-        let (jar, ended, closing, brought, csrf) = (Jar::default(), None, Closing::default(), None, None);
-        let (origins, login) = (Vec::new(), ExcludedPaths::default());
-        Arc::new(Self { state: RwLock::new(State { jar, ended, closing, brought, origins, endpoints, login, csrf }) })
+        Arc::new(Self {
+            state: RwLock::new(State {
+                jar: Jar::default(),
+                ended: None,
+                epoch: Epoch::default(),
+                logged_out: false,
+                brought: None,
+                origins: Vec::new(),
+                endpoints,
+                login: ExcludedPaths::default(),
+                csrf: None,
+            }),
+        })
     }
 
     /// Puts a cookie in, written as in a `Set-Cookie` header that `url` answered with. It is dropped when these cookies
     /// do not answer for that place.
     pub fn add(&self, set_cookie: &str, url: &Url) {
-        if let Ok(header) = HeaderValue::try_from(set_cookie) {
-            self.take(&mut std::iter::once(&header), url);
+        let state = self.write();
+        if let Ok(header) = HeaderValue::try_from(set_cookie)
+            && state.answers_for(url)
+        {
+            state.jar.take(&mut std::iter::once(&header), url);
         }
     }
 
@@ -93,63 +123,89 @@ impl Cookies {
         self.write().csrf = Some(Csrf { name, read: Arc::new(read) });
     }
 
+    /// Whether they go with requests to this place.
+    pub(crate) fn answers_for(&self, url: &Url) -> bool {
+        self.read().answers_for(url)
+    }
+
     /// Whether this is where people log in, so that a 401 from there is about a password.
     pub(crate) fn is_login_path(&self, url: &Url) -> bool {
-        self.read().is_login_path(url)
-    }
-
-    /// Whether this request logs somebody in if it succeeds: it sends something to the login path.
-    pub(crate) fn is_login(&self, request: &Request) -> bool {
-        let asks_only = [Method::GET, Method::HEAD, Method::OPTIONS].contains(request.method());
-        !asks_only && self.is_login_path(request.url())
-    }
-
-    /// A request is sent; it has ended when what this returns is dropped.
-    pub(crate) fn under_way(self: &Arc<Self>) -> UnderWay {
-        UnderWay { cookies: Arc::clone(self), sent: self.write().closing.send() }
+        let state = self.read();
+        state.answers_for(url) && state.login.contains(url)
     }
 
     /// Somebody logged in. The cookies that the login brought are there, whatever came between.
     pub(crate) fn log_in(&self) {
         let mut state = self.write();
-        state.closing.log_in();
+        state.epoch.logins += 1;
+        state.logged_out = false;
         if let Some((cookies, url)) = state.brought.take() {
             state.jar.take(&mut cookies.iter(), &url);
         }
     }
 
-    /// What the login path answered was no login after all.
-    pub(crate) fn log_in_failed(&self) {
-        self.write().brought = None;
+    /// A login brought these, and is told next.
+    pub(crate) fn bring(&self, cookies: Vec<HeaderValue>, url: &Url) {
+        self.write().brought = Some((cookies, url.clone()));
     }
 
-    /// Somebody logged out: empty at once, and closed to what is late.
+    /// Somebody logged out: empty at once.
     pub(crate) fn log_out(&self) {
         let mut state = self.write();
-        state.closing.log_out();
+        state.epoch.logouts += 1;
+        state.logged_out = true;
+        state.brought = None;
         state.ended = Some(std::mem::take(&mut state.jar));
     }
 
-    /// Which logins and logouts there were so far, for [`accept`](Self::accept).
-    pub(crate) fn epoch(&self) -> u64 {
-        self.read().closing.epoch()
+    /// Nobody is logged in, and what was put in since is not wanted either.
+    pub(crate) fn empty(&self) {
+        self.write().jar = Jar::default();
     }
 
-    /// Takes the cookies of an answer to the refresher, unless somebody logged in or out since it asked.
-    pub(crate) fn accept(&self, headers: &HeaderMap, url: &Url, epoch: u64) {
+    pub(crate) fn epoch(&self) -> Epoch {
+        self.read().epoch
+    }
+
+    /// The `Cookie` header for a request to `url` that began in this epoch. One that began before a login or a logout
+    /// carries nothing: these cookies are somebody else's.
+    pub(crate) fn header(&self, url: &Url, sent: Option<Epoch>) -> Option<HeaderValue> {
+        let state = self.read();
+        let may = state.answers_for(url) && sent.is_none_or(|sent| sent == state.epoch);
+        if may { state.jar.header(url) } else { None }
+    }
+
+    /// Takes what `url` answered to a request that began in this epoch; a login may have come between if that is one itself.
+    /// Where nobody knows when the request began, not between a logout and the next login.
+    pub(crate) fn take(
+        &self,
+        set_cookies: &mut dyn Iterator<Item = &HeaderValue>,
+        url: &Url,
+        sent: Option<(Epoch, bool)>,
+    ) -> bool {
+        // Under the same lock as a login or a logout, which comes before all of this or after it.
         let state = self.write();
-        if state.closing.epoch() == epoch {
-            state.jar.take(&mut headers.get_all(SET_COOKIE).iter(), url);
+        let in_time = match sent {
+            Some((sent, true)) => sent.is_logged_out_as(state.epoch),
+            Some((sent, false)) => sent == state.epoch,
+            None => !state.logged_out,
+        };
+        let takes = in_time && state.answers_for(url);
+        if takes {
+            state.jar.take(set_cookies, url);
         }
+        takes
+    }
+
+    /// Takes the cookies of an answer to the refresher, which asked in this epoch.
+    pub(crate) fn accept(&self, headers: &HeaderMap, url: &Url, epoch: Epoch) {
+        self.take(&mut headers.get_all(SET_COOKIE).iter(), url, Some((epoch, false)));
     }
 
     /// The CSRF header for a request to `url`, read anew. The program's function runs outside the lock.
     pub(crate) fn csrf(&self, url: &Url) -> Result<Option<(HeaderName, HeaderValue)>, Panicked> {
-        let (csrf, jar) = {
-            let state = self.read();
-            (state.csrf.clone(), state.jar.clone())
-        };
-        csrf.map_or(Ok(None), |csrf| csrf.header(&jar, url))
+        let jar = self.read().jar.clone();
+        self.csrf_of(&jar, url)
     }
 
     /// Every header by which a request to `url` shows whose it is.
@@ -160,14 +216,21 @@ impl Cookies {
 
     /// The same by what was there before the last logout, for telling the server; `None` when that was done before.
     pub(crate) fn take_ended(&self, url: &Url) -> Result<Option<HeaderMap>, Panicked> {
-        let Some(jar) = self.write().ended.take() else { return Ok(None) };
+        let ended = self.write().ended.take();
+        let Some(jar) = ended else { return Ok(None) };
         self.headers_of(&jar, url).map(Some)
     }
 
     fn headers_of(&self, jar: &Jar, url: &Url) -> Result<HeaderMap, Panicked> {
-        let csrf = self.read().csrf.clone().map_or(Ok(None), |csrf| csrf.header(jar, url))?;
+        let csrf = self.csrf_of(jar, url)?;
         let cookies = jar.header(url).map(|header| (COOKIE, header));
         Ok(cookies.into_iter().chain(csrf).collect())
+    }
+
+    fn csrf_of(&self, jar: &Jar, url: &Url) -> Result<Option<(HeaderName, HeaderValue)>, Panicked> {
+        // A statement of its own, so that the lock is let go: the program's function may ask these cookies for anything.
+        let csrf = self.read().csrf.clone();
+        csrf.map_or(Ok(None), |csrf| csrf.header(jar, url))
     }
 
     fn read(&self) -> RwLockReadGuard<'_, State> {
@@ -184,30 +247,6 @@ impl State {
         self.origins.iter().any(|origins| origins.allows(url))
             || self.endpoints.iter().any(|endpoint| same(endpoint, url))
     }
-
-    fn is_login_path(&self, url: &Url) -> bool {
-        self.answers_for(url) && self.login.contains(url)
-    }
-}
-
-impl CookiePlace for Cookies {
-    fn take(&self, set_cookies: &mut dyn Iterator<Item = &HeaderValue>, url: &Url) {
-        // Under the same lock as a logout, which comes before all of this or after it.
-        let mut state = self.write();
-        if state.is_login_path(url) {
-            // An answer to the login before it may still land until this one is known to be a login.
-            let cookies: Vec<_> = set_cookies.cloned().collect();
-            state.jar.take(&mut cookies.iter(), url);
-            state.brought = Some((cookies, url.clone()));
-        } else if state.answers_for(url) && !state.closing.is_closed() {
-            state.jar.take(set_cookies, url);
-        }
-    }
-
-    fn header(&self, url: &Url) -> Option<HeaderValue> {
-        let state = self.read();
-        if state.answers_for(url) { state.jar.header(url) } else { None }
-    }
 }
 
 impl fmt::Debug for Cookies {
@@ -215,18 +254,5 @@ impl fmt::Debug for Cookies {
         let state = self.read();
         let csrf = state.csrf.as_ref().map(|csrf| &csrf.name);
         f.debug_struct("Cookies").field("login", &state.login).field("csrf", &csrf).finish_non_exhaustive()
-    }
-}
-
-/// One request under way.
-#[derive(Debug)]
-pub(crate) struct UnderWay {
-    cookies: Arc<Cookies>,
-    sent: u64,
-}
-
-impl Drop for UnderWay {
-    fn drop(&mut self) {
-        self.cookies.write().closing.end(self.sent);
     }
 }

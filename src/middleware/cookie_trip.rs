@@ -1,33 +1,45 @@
-//! The trip of a request whose session lives in cookies: counted while it is under way, and perhaps a login.
+//! The trip of a request whose session lives in cookies: its cookies go with it by themselves, and it may be a login.
 
 use std::sync::Arc;
 
-use http::Extensions;
+use http::{Extensions, Method};
 use reqwest::{Request, Response};
 use reqwest_middleware::{Next, Result};
 
-use crate::cookies::Cookies;
+use crate::cookies::{Cookies, Sent};
 use crate::middleware::auth_refresh::AuthRefresh;
+use crate::middleware::trip::left_alone;
 
 impl AuthRefresh {
     pub(crate) async fn with_cookies(
         &self,
         cookies: &Arc<Cookies>,
-        request: Request,
+        mut request: Request,
         extensions: &mut Extensions,
         next: Next<'_>,
     ) -> Result<Response> {
-        let under_way = cookies.under_way();
-        let login = cookies.is_login(&request).then(|| request.url().clone());
-        let response = self.route(request, extensions, next).await?;
-        drop(under_way);
-        let Some(login) = login else { return Ok(response) };
-        // Where it was redirected nobody knows whether that is how a login succeeds, or how it fails.
-        if response.status().is_success() && login == *response.url() {
+        match Sent::current() {
+            // Another door of this session has it in hand.
+            Some(outer) if Arc::ptr_eq(&outer.cookies, cookies) => {
+                return self.route(request, extensions, next).await;
+            }
+            // It goes with another session's cookies, and ours would take their place.
+            Some(outer) if outer.cookies.answers_for(request.url()) => {
+                left_alone("another session's cookies go with it", request.url());
+                return next.run(request, extensions).await;
+            }
+            Some(_) | None => {}
+        }
+        let asks_only = [Method::GET, Method::HEAD, Method::OPTIONS].contains(request.method());
+        let login = !asks_only && cookies.is_login_path(request.url());
+        if login {
+            self.write_csrf(cookies, &mut request)?;
+        }
+        let (sent, url) = (Sent::new(cookies, login), request.url().clone());
+        let response = sent.clone().scope(self.route(request, extensions, next)).await?;
+        if response.status().is_success() && url == *response.url() && sent.logs_in(&url) {
             // A login that cannot be saved is one all the same, and the session tells of it.
             let _saved = self.session.logged_in().await;
-        } else {
-            cookies.log_in_failed();
         }
         Ok(response)
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use reqwest::ClientBuilder;
 use reqwest::redirect::Policy;
 
-use crate::cookies::{CookiePlace, provide};
+use crate::cookies::{Cookies, Sent, provide};
 use crate::middleware::auth_refresh::AuthRefresh;
 use crate::policy::origins::Origins;
 use crate::policy::redirect::may_follow;
@@ -51,15 +51,18 @@ impl AuthRefresh {
 
     /// As [`guard`](Self::guard), for a client that has several doors: two APIs, each with a session of its own.
     pub fn guard_all(doors: &[&Self], builder: ClientBuilder) -> ClientBuilder {
-        let (mut origins, mut cookies): (Vec<Origins>, Vec<Arc<dyn CookiePlace>>) = (Vec::new(), Vec::new());
+        let (mut origins, mut cookies): (Vec<Origins>, Vec<Arc<Cookies>>) = (Vec::new(), Vec::new());
         for door in doors {
             door.guarded.set();
             origins.push(door.origins.clone());
-            cookies.extend(door.cookies().map(|own| Arc::clone(own) as Arc<dyn CookiePlace>));
+            cookies.extend(door.cookies().cloned());
         }
         let policy = Policy::custom(move |attempt| {
             let first = attempt.previous().first().unwrap_or_else(|| attempt.url());
             if origins.iter().all(|origins| may_follow(origins, first, attempt.url())) {
+                if let Some(sent) = Sent::current() {
+                    sent.redirected();
+                }
                 Policy::default().redirect(attempt)
             } else {
                 attempt.stop()

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::Extensions;
-use reqwest::{Request, Response};
+use reqwest::{Request, Response, Url};
 use reqwest_middleware::{Middleware, Next, Result};
 
 use crate::event::Event;
@@ -42,7 +42,7 @@ impl AuthRefresh {
             if named || self.require_login || need == Need::Forced {
                 return Err(self.session.nobody().into());
             }
-            left_alone("nobody is logged in");
+            left_alone("nobody is logged in", request.url());
             return next.run(request, extensions).await;
         };
         let Loan { credential, early, .. } = loan;
@@ -167,7 +167,7 @@ impl AuthRefresh {
         let (named, refresh_first) = match self.pick(&request, extensions) {
             Pick::Sign { named, refresh_first } => (named, refresh_first),
             Pick::Leave(why) => {
-                left_alone(why);
+                left_alone(why, request.url());
                 return Box::pin(async move { next.run(request, extensions).await });
             }
             Pick::Fail(error) => return Box::pin(async move { Err(error.into()) }),
@@ -185,8 +185,9 @@ impl AuthRefresh {
     }
 }
 
-fn left_alone(why: &'static str) {
-    tracing::debug!(why, "request left alone");
+/// Without path and query, which may hold a secret.
+pub(crate) fn left_alone(why: &'static str, url: &Url) {
+    tracing::debug!(why, origin = url.origin().ascii_serialization(), "request left alone");
 }
 
 impl Middleware for AuthRefresh {

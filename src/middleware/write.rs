@@ -3,6 +3,7 @@
 use http::header::AUTHORIZATION;
 use reqwest::Request;
 
+use crate::cookies::Cookies;
 use crate::error::{AuthError, Kind};
 use crate::event::Event;
 use crate::middleware::auth_refresh::AuthRefresh;
@@ -50,8 +51,19 @@ impl AuthRefresh {
                 placed
             }
         };
-        let written = placed.and_then(|()| write_csrf(special, request));
-        written.map_err(|panicked| self.callback_failed(panicked, "writing the tokens on a request"))
+        placed.map_err(|panicked| self.callback_failed(panicked, "writing the tokens on a request"))?;
+        special.cookies.as_ref().map_or(Ok(()), |cookies| self.write_csrf(cookies, request))
+    }
+
+    /// Reads the CSRF header anew and writes it, unless the request has one of its own.
+    pub(crate) fn write_csrf(&self, cookies: &Cookies, request: &mut Request) -> Result<(), AuthError> {
+        let csrf = cookies.csrf(request.url());
+        let csrf =
+            csrf.map_err(|panicked| self.callback_failed(panicked, "reading the CSRF header from the cookies"))?;
+        if let Some((name, value)) = csrf {
+            let _own = request.headers_mut().entry(name).or_insert(value);
+        }
+        Ok(())
     }
 
     /// A function of the program panicked: that is told, and ends the one request that it was called for.
@@ -68,13 +80,4 @@ fn write_bearer(request: &mut Request, credential: &Credential) {
     if let Some(bearer) = &credential.bearer {
         let _vacant = request.headers_mut().insert(AUTHORIZATION, bearer.clone());
     }
-}
-
-/// Reads the CSRF header anew and writes it, unless the request has one of its own.
-fn write_csrf(special: &Special, request: &mut Request) -> Result<(), Panicked> {
-    let Some(cookies) = &special.cookies else { return Ok(()) };
-    if let Some((name, value)) = cookies.csrf(request.url())? {
-        let _own = request.headers_mut().entry(name).or_insert(value);
-    }
-    Ok(())
 }

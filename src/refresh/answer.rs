@@ -28,7 +28,6 @@ pub(crate) enum Expect {
     /// An access token.
     Tokens,
     /// Nothing that can be seen: the tokens came in cookies. The access token's end is read if it is there.
-    #[allow(dead_code, reason = "for sessions that live in cookies")]
     Nothing,
 }
 

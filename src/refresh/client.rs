@@ -1,7 +1,7 @@
 //! The HTTP client of a refresher: the user's, finished so that what is sent goes to one place, once.
 
-use http::HeaderValue;
 use http::header::CONTENT_LENGTH;
+use http::{HeaderMap, HeaderValue};
 use reqwest::{ClientBuilder, Method, Request, RequestBuilder};
 use zeroize::Zeroizing;
 
@@ -41,6 +41,16 @@ impl TokenClient {
 
     /// Sends `request` and reads the answer, whatever it says.
     pub(crate) async fn send(&self, request: RequestBuilder, endpoint: &Endpoint) -> Result<Answer, Failure> {
+        self.send_hearing(request, endpoint, |_head| {}).await
+    }
+
+    /// The same, and hands on the head of the answer as soon as it is there: its body may never come.
+    pub(crate) async fn send_hearing(
+        &self,
+        request: RequestBuilder,
+        endpoint: &Endpoint,
+        hear: impl FnOnce(&HeaderMap),
+    ) -> Result<Answer, Failure> {
         let endpoint = endpoint.name();
         let sent = match request.build() {
             Ok(request) => self.0.execute(with_length(request)).await,
@@ -54,6 +64,7 @@ impl TokenClient {
             Err(error) => return Err(Failure::Lost { endpoint, source: error.without_url() }),
         };
         let (status, headers) = (response.status(), response.headers().clone());
+        hear(&headers);
         let body = match target::body(response).await {
             Ok(body) => body,
             // No tokens come with such a status. What there is to know, the head of the answer said.
@@ -87,6 +98,9 @@ mod target {
     const CONNECT: Duration = Duration::from_secs(5);
 
     pub(super) fn finished(builder: ClientBuilder) -> ClientBuilder {
+        // What a store of the program's kept of one session would go with the next one.
+        #[cfg(feature = "cookie-refresh")]
+        let builder = builder.cookie_store(false);
         builder
             // A 307 or 308 would carry the refresh token and the client's secret to wherever it points.
             .redirect(redirect::Policy::none())

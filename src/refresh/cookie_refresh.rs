@@ -53,13 +53,13 @@ use crate::tokens::Tokens;
 ///   HTML, which is what a firewall sends. The dialect may say otherwise here too.
 /// - Anything else: nothing is known about the session, and it stays.
 ///
-/// The cookies of the answer are taken before anyone is told, whatever it says, unless somebody logged in or out since it was
-/// asked for. If the answer says when the new cookies expire (`expires_in`), they are replaced before that.
+/// The cookies of the answer are taken as soon as its head is there, whatever it says, unless somebody logged in or out since
+/// it was asked for. If the answer says when the new cookies expire (`expires_in`), they are replaced before that.
 ///
 /// # In a browser
 ///
 /// Its cookies are its own: they go along and are kept by themselves, the view for the CSRF header is empty (read
-/// `document.cookie` instead), and nothing can be emptied or closed at a logout.
+/// `document.cookie` instead), and nothing can be emptied at a logout.
 pub struct CookieRefresh {
     endpoint: Endpoint,
     logout: Option<Endpoint>,
@@ -67,6 +67,8 @@ pub struct CookieRefresh {
     request: JsonRequest,
     dialect: Dialect,
     strict: bool,
+    /// `http` on any host was asked for by its dangerous name.
+    dangerous: bool,
     http: TokenClient,
     cookies: Arc<Cookies>,
 }
@@ -78,7 +80,7 @@ impl CookieRefresh {
     ///
     /// When the endpoint is no such URL, has a fragment or user information, or the HTTP client cannot be built.
     pub fn post(endpoint: impl AsRef<str>) -> Result<Self, SetupError> {
-        Self::at(Endpoint::new(endpoint.as_ref())?)
+        Self::at(Endpoint::new(endpoint.as_ref())?, false)
     }
 
     /// As [`post`](Self::post), but with `http` on any host: everyone on the way can read the cookies, and use them.
@@ -87,10 +89,10 @@ impl CookieRefresh {
     ///
     /// As [`post`](Self::post).
     pub fn dangerous_http(endpoint: impl AsRef<str>) -> Result<Self, SetupError> {
-        Self::at(Endpoint::dangerous_http(endpoint.as_ref())?)
+        Self::at(Endpoint::dangerous_http(endpoint.as_ref())?, true)
     }
 
-    fn at(endpoint: Endpoint) -> Result<Self, SetupError> {
+    fn at(endpoint: Endpoint, dangerous: bool) -> Result<Self, SetupError> {
         let endpoints = endpoint.urls().to_vec();
         Ok(Self {
             endpoint,
@@ -100,6 +102,7 @@ impl CookieRefresh {
             request: JsonRequest::new(true, Place::Nowhere),
             dialect: Dialect::new(),
             strict: false,
+            dangerous,
             http: TokenClient::finish(ClientBuilder::new())?,
         })
     }
@@ -126,8 +129,9 @@ impl CookieRefresh {
     }
 
     /// Sends a header whose value is read from the cookies anew for each sending: with the session's requests, each retry,
-    /// each refresh and the logout. None by default. For servers that want to see that a request was made by somebody who
-    /// can read its cookies.
+    /// each refresh, the login and the logout. Not with requests that are left alone: excluded ones and
+    /// [unsigned](crate::RequestBuilderExt::unsigned) ones. None by default. For servers that want to see that a request was
+    /// made by somebody who can read its cookies.
     ///
     /// A request that has this header already keeps its own. A panic in `read` is caught, and ends the request that it was
     /// called for.
@@ -162,10 +166,10 @@ impl CookieRefresh {
     ///
     /// # Errors
     ///
-    /// As [`post`](Self::post). `http` on any host will do if it did there.
+    /// As [`post`](Self::post); `http` on any host will do after [`dangerous_http`](Self::dangerous_http).
     pub fn logout(mut self, endpoint: impl AsRef<str>) -> Result<Self, SetupError> {
-        let plain = self.endpoint.url().scheme() == "http";
-        let at = if plain { Endpoint::dangerous_http(endpoint.as_ref())? } else { Endpoint::new(endpoint.as_ref())? };
+        let read = if self.dangerous { Endpoint::dangerous_http } else { Endpoint::new };
+        let at = read(endpoint.as_ref())?;
         self.cookies.answer_for_endpoint(at.url());
         self.endpoints.push(at.url().clone());
         self.logout = Some(at);
@@ -218,8 +222,9 @@ impl Refresher for CookieRefresh {
         let (headers, body) = self.request.write(None)?;
         let post = self.http.post_with_credentials(&self.endpoint).headers(headers).headers(cookies);
         let post = if let Some(body) = body { post.body(body) } else { post };
-        let answer = self.http.send(post, &self.endpoint).await.map_err(Failure::into_error)?;
-        self.cookies.accept(&answer.headers, url, epoch);
+        // The new cookies are in the head, and a body that is cut off does not make the old ones good again.
+        let hear = |head: &HeaderMap| self.cookies.accept(head, url, epoch);
+        let answer = self.http.send_hearing(post, &self.endpoint, hear).await.map_err(Failure::into_error)?;
         answer.judge(&self.dialect, Expect::Nothing, &HOME_GROWN, &secrets, platform::wall())
     }
 
@@ -246,8 +251,7 @@ impl Refresher for CookieRefresh {
         let Some(cookies) = self.cookies.take_ended(logout.url()).map_err(csrf_panicked)? else {
             return Ok(Revocation::NotConfigured);
         };
-        let (headers, _body_of_a_refresh) = self.request.write(None)?;
-        let post = self.http.post_with_credentials(logout).headers(headers).headers(cookies);
+        let post = self.http.post_with_credentials(logout).headers(self.request.fixed_headers()).headers(cookies);
         let answer = self.http.send(post, logout).await.map_err(Failure::into_error)?;
         // Many answer by leading a browser to a page, and one that knows the session no longer has nothing left to end.
         let status = answer.status;

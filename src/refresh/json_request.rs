@@ -103,13 +103,18 @@ impl JsonRequest {
         }
     }
 
+    /// The headers that are the same in each request.
+    pub(crate) fn fixed_headers(&self) -> HeaderMap {
+        let fixed = self.headers.iter().map(|(name, value)| (name, wire::secret_header("", value)));
+        let mut headers: HeaderMap = fixed.filter_map(|(name, value)| Some((name.clone(), value?))).collect();
+        headers.entry(ACCEPT).or_insert(HeaderValue::from_static("application/json"));
+        headers
+    }
+
     /// The headers and the body of the request that is to replace `tokens`; no body if nothing is to be in it. What is needed
     /// and not there cannot come back by itself: somebody has to log in.
     pub(crate) fn write(&self, tokens: Option<&Tokens>) -> Result<(HeaderMap, Option<Vec<u8>>), RefreshError> {
-        let mut headers = HeaderMap::new();
-        let fixed = self.headers.iter().map(|(name, value)| (name, wire::secret_header("", value)));
-        headers.extend(fixed.filter_map(|(name, value)| Some((name.clone(), value?))));
-        headers.entry(ACCEPT).or_insert(HeaderValue::from_static("application/json"));
+        let mut headers = self.fixed_headers();
         let mut members = Vec::with_capacity(self.members.len() + 2);
         let refresh_token = tokens.and_then(Tokens::refresh_token);
         let access_token = tokens.and_then(Tokens::access_token);

@@ -228,10 +228,13 @@ impl Engine {
         if guarded.changes != after {
             return None;
         }
-        let changed = guarded.core.log_out(now, chance())?;
-        if let Some(cookies) = &self.cookies {
-            cookies.log_out();
+        let changed = guarded.core.log_out(now, chance());
+        match (&self.cookies, &changed) {
+            (Some(cookies), Some(_)) => cookies.log_out(),
+            (Some(cookies), None) => cookies.empty(),
+            (None, _) => {}
         }
+        let changed = changed?;
         Some(self.change(guarded, changed))
     }
 

@@ -20,6 +20,8 @@ const BASE: &str = "/api/web/";
 /// A gateway as many programs meet one: `POST login`, `POST refresh_token` and `POST logout`, each answering
 /// `{"status":"success"}` or `{"status":"failure"}`, and everything else for whoever is logged in, all below `/api/web/`.
 ///
+/// `GET login` is the page with the form.
+///
 /// It sets three cookies: `session` and `refresh`, which are `HttpOnly`, the second for `/api/web/refresh_token` alone; and
 /// `csrf`, whose value has to stand in the header `x-csrf` of everything but a GET or a login. Each refresh makes all three
 /// anew. A refresh cookie works once, and its second use ends the session.
@@ -32,6 +34,7 @@ pub struct Gateway {
 }
 
 struct Desk {
+    at_login: Gate,
     at_arrival: Gate,
     at_refusal: Gate,
     at_refresh: Gate,
@@ -89,6 +92,7 @@ impl Gateway {
             counts: GatewayCounts::default(),
         };
         let desk = Arc::new(Desk {
+            at_login: Gate::opened(),
             at_arrival: Gate::opened(),
             at_refusal: Gate::opened(),
             at_refresh: Gate::opened(),
@@ -110,6 +114,11 @@ impl Gateway {
     /// The address of something below `/api/web/`.
     pub fn at(&self, path: &str) -> String {
         format!("{}{BASE}{path}", self.url)
+    }
+
+    /// Every login passes here before it is answered. Open by default.
+    pub fn at_login(&self) -> &Gate {
+        &self.desk.at_login
     }
 
     /// Every request that is no login, refresh or logout passes here before its cookies are looked at. Open by default.
@@ -195,7 +204,15 @@ impl Desk {
     async fn serve(self: Arc<Self>, request: Request<Bytes>) -> Answer {
         let path = request.uri().path().strip_prefix(BASE).unwrap_or_default();
         Some(match path {
-            "login" => self.ledger().login(&request),
+            // The page with the form, which sets a cookie as such pages do.
+            "login" if request.method() == Method::GET => {
+                answer::with_header(success(), SET_COOKIE, "page=seen; Path=/")
+            }
+            "login" => {
+                let answer = self.ledger().login(&request);
+                self.at_login.pass().await;
+                answer
+            }
             "refresh_token" => {
                 self.ledger().counts.refresh_calls += 1;
                 self.at_refresh.pass().await;
