@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures_util::stream;
 use http::Extensions;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
-use http_body_util::StreamBody;
+use http_body_util::{BodyExt, StreamBody};
 use hyper::body::{Bytes, Frame};
 use reqwest::{Body, Request, Response, ResponseBuilderExt, Url};
 use reqwest_auth_refresh::{
@@ -218,6 +218,34 @@ async fn a_body_that_does_not_come_is_waited_for_five_seconds() {
 async fn length_and_trailers_are_known_as_before() {
     let met = ask(says_expired, |url| answer(url, 200, r#"{"ok":true}"#)).await;
     assert_eq!(met.result.unwrap().content_length(), Some(11));
+    let with_trailer = |url: &Url| {
+        let data = Frame::data(Bytes::from_static(br#"{"ok":true}"#));
+        let trailer = Frame::trailers([(CONTENT_TYPE, "text/late".parse().unwrap())].into_iter().collect());
+        answer(url, 200, Body::wrap(StreamBody::new(stream::iter([Ok::<_, std::io::Error>(data), Ok(trailer)]))))
+    };
+    let met = ask(says_expired, with_trailer).await;
+    let mut body = http::Response::<Body>::from(met.result.unwrap()).into_body();
+    assert!(body.frame().await.unwrap().unwrap().is_data());
+    assert_eq!(body.frame().await.unwrap().unwrap().into_trailers().unwrap()[CONTENT_TYPE], "text/late");
+    assert!(body.frame().await.is_none());
+}
+
+/// No more of a body is read than is looked at, however much there is.
+#[tokio::test]
+async fn no_more_is_read_than_is_looked_at() {
+    let pulled = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&pulled);
+    let endless = move |url: &Url| {
+        let counted = Arc::clone(&counted);
+        let frames = stream::repeat_with(move || {
+            counted.fetch_add(1, Ordering::SeqCst);
+            Ok::<_, std::io::Error>(Frame::data(Bytes::from_static(&[b'x'; 1024])))
+        });
+        answer(url, 200, Body::wrap(StreamBody::new(frames)))
+    };
+    let met = ask(says_expired, endless).await;
+    assert_eq!((met.sent, met.refreshes, pulled.load(Ordering::SeqCst)), (1, 0, 64));
+    drop(met.result.unwrap());
 }
 
 /// Whoever judges, another origin's word counts for nothing.

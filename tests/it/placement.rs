@@ -104,10 +104,13 @@ async fn each_door_writes_in_its_own_way() {
     let session = session().await;
     let (plain, plain_api) = client(&session, Placement::bearer());
     let (custom, custom_api) = client(&session, Placement::header("X-Access-Token", "").unwrap());
+    let (other, other_api) = client(&session, Placement::header("X-Access-Token", "Token ").unwrap());
     assert_eq!(plain.get(API).send().await.unwrap().status(), 200);
     assert_eq!(custom.get(API).send().await.unwrap().status(), 200);
     assert_eq!(plain_api.got().last().unwrap().1["authorization"], "Bearer second");
     assert_eq!(custom_api.got()[0].1["x-access-token"], "second");
+    assert_eq!(other.get(API).send().await.unwrap().status(), 200);
+    assert_eq!(other_api.got()[0].1["x-access-token"], "Token second");
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@
 
 pub(crate) mod canaries;
 mod faulty;
+mod files;
 mod moods;
 mod scenes;
 mod sealing;

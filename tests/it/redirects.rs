@@ -133,6 +133,12 @@ async fn nothing_travels_to_where_a_redirect_leads() {
                 if target == Target::SameOrigin {
                     let arrived = world.api.received_requests().await.unwrap().pop().unwrap();
                     assert_eq!(arrived.url.path(), "/there");
+                    let referer = arrived.headers.contains_key("referer");
+                    assert_eq!(
+                        referer,
+                        carried == Bearer,
+                        "{carried:?}: an address may hold what is nobody's business"
+                    );
                     let carries = arrived.headers.values().any(|value| value.to_str().unwrap().contains(CANARY));
                     assert!(carries, "{carried:?} {status}: within the origin it goes along");
                 }
@@ -189,6 +195,34 @@ async fn the_guard_leaves_everybody_elses_redirects_alone() {
     assert_eq!(client.get(world.at(307, Target::OtherHost)).send().await.unwrap().status(), 200);
     assert_eq!(world.thief.received_requests().await.unwrap().len(), 1);
     assert_eq!(leaked(&world.thief).await + leaked(&world.api).await, 0);
+}
+
+/// A way that begins outside may lead through the origins and out again: nothing was placed on it.
+#[tokio::test]
+async fn a_way_from_outside_leads_through() {
+    let world = World::new().await;
+    let outside = MockServer::start().await;
+    let in_and_out = ResponseTemplate::new(302).insert_header("location", world.at(302, Target::OtherPort));
+    Mock::given(any()).respond_with(in_and_out).mount(&outside).await;
+    let client = world.client(Carried::CustomGuarded).await;
+    assert_eq!(client.get(outside.uri()).send().await.unwrap().status(), 200);
+    assert_eq!(world.thief.received_requests().await.unwrap().len(), 1);
+    assert_eq!(leaked(&world.thief).await + leaked(&world.api).await, 0);
+}
+
+/// The same in a session that lives in cookies: what a sister origin says is no reason to refresh.
+#[tokio::test]
+async fn a_401_from_a_sister_origin_asks_for_no_new_cookies() {
+    let world = World::new().await;
+    world.thief.reset().await;
+    Mock::given(any()).respond_with(ResponseTemplate::new(401)).mount(&world.thief).await;
+    let refresh = CookieRefresh::post(format!("{}/refresh", world.api.uri())).unwrap();
+    let auth = AuthRefresh::new(&Session::new(refresh), world.origins().and(world.thief.uri()).unwrap());
+    let client = ClientBuilder::new(auth.guard(HttpBuilder::new()).build().unwrap()).with(auth).build();
+    assert_eq!(client.get(world.at(302, Target::OtherPort)).send().await.unwrap().status(), 401);
+    let paths: Vec<_> =
+        world.api.received_requests().await.unwrap().iter().map(|got| got.url.path().to_owned()).collect();
+    assert_eq!(paths, ["/go/302/OtherPort"], "sent once, and no refresh");
 }
 
 /// One client for two APIs: each door's redirects stay within its own origins, and each session's cookies are its own.

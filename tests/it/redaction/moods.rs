@@ -11,7 +11,9 @@ fn echo(asked: &Asked) -> String {
     let refresh_token = sent(asked);
     let secret = asked.form("client_secret").unwrap_or_default();
     let body = String::from_utf8_lossy(&asked.body);
-    format!("{refresh_token} {secret} {body} {} {}", String::from_utf8_lossy(&authorization), ID_TOKEN.secret(0))
+    let cookie = asked.header("cookie").unwrap_or_default();
+    let [authorization, cookie] = [authorization, cookie].map(|header| String::from_utf8_lossy(&header).into_owned());
+    format!("{refresh_token} {secret} {body} {authorization} {cookie} {}", ID_TOKEN.secret(0))
 }
 
 /// The refresh token, from a form or from JSON.

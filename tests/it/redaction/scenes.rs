@@ -32,6 +32,7 @@ use tokio::sync::Notify;
 use super::Shared;
 use super::canaries::{ACCESS, CLIENT, ID_TOKEN, QUERY, REFRESH, SESSION};
 use super::faulty::{FAULTS, Fault, FaultyStore, Revoker, Revoking, broken};
+use super::files::files;
 use super::moods::{MOODS, Mood};
 use super::sealing::sealing;
 use super::shown::Shown;
@@ -65,6 +66,7 @@ pub(crate) async fn all(shown: &Shared) -> Seen {
     stage.logouts().await;
     stage.nobody_there().await;
     sealing(shown).await;
+    files(shown).await;
     stage.seen
 }
 
