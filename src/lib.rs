@@ -85,7 +85,7 @@ pub use cookies::{CookieView, Cookies};
 pub use error::AuthError;
 pub use event::{Ending, Event, NeedsLogin, State};
 pub use id::{LoginId, SessionId, Version};
-pub use middleware::{AuthRefresh, NotRetryable, RequestBuilderExt, Retried, acting_for, carry};
+pub use middleware::{AuthRefresh, NotRetryable, RequestBuilderExt, Retried, Serving, acting_for, carry};
 pub use policy::demand::Demand;
 pub use policy::origins::{InvalidOrigin, Origins};
 pub use policy::placement::{InvalidPlacement, Placement};
@@ -103,7 +103,7 @@ pub use refresh::{Dialect, MemberPaths, RefreshAnswer, SetupError};
 #[cfg(feature = "retry")]
 pub use retry_strategy::AuthRetryStrategy;
 pub use secrecy::{ExposeSecret, SecretString};
-pub use session::{Events, LogoutReport, Session};
+pub use session::{AllEvents, Events, LogoutReport, Missed, Session, Sessions};
 pub use store::{Lock, LockGuard, MemoryStore, Record, StoreError, Swap, TokenStore};
 pub use tokens::{InvalidToken, Tokens};
 
@@ -116,5 +116,6 @@ struct Readme;
 const _: () = {
     const fn anywhere<T: Send + Sync + 'static>() {}
     anywhere::<Session>();
+    anywhere::<Sessions>();
     anywhere::<AuthRefresh>();
 };

@@ -8,6 +8,7 @@ use reqwest_middleware::{Next, Result};
 
 use crate::cookies::Cookies;
 use crate::middleware::auth_refresh::AuthRefresh;
+use crate::middleware::serving::Whom;
 
 impl AuthRefresh {
     pub(crate) async fn with_cookies(
@@ -24,7 +25,9 @@ impl AuthRefresh {
         // Where it was redirected nobody knows whether that is how a login succeeds, or how it fails.
         if response.status().is_success() && login.is_some_and(|login| login == *response.url()) {
             // A login that cannot be saved is one all the same, and the session tells of it.
-            let _saved = self.session.logged_in().await;
+            if let Whom::One(session) = &self.whom {
+                let _saved = session.logged_in().await;
+            }
         }
         Ok(response)
     }

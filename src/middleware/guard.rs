@@ -73,7 +73,11 @@ mod native {
             let (mut origins, mut cookies): (Vec<Origins>, Vec<Arc<dyn CookiePlace>>) = (Vec::new(), Vec::new());
             for door in doors {
                 door.guarded.set();
-                origins.push(door.origins.clone());
+                let own = door.origins.clone();
+                origins.push(match &door.named {
+                    Some(named) => own.joined(&named.within),
+                    None => own,
+                });
                 cookies.extend(door.cookies.as_ref().map(|own| Arc::clone(own) as Arc<dyn CookiePlace>));
             }
             let policy = Policy::custom(move |attempt| {

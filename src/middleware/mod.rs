@@ -8,8 +8,10 @@ mod guarded;
 mod judge;
 mod keep;
 mod marks;
+mod named_origins;
 mod options;
 mod pick;
+mod serving;
 mod trip;
 mod write;
 
@@ -17,3 +19,4 @@ pub use ambient::{acting_for, carry};
 pub use auth_refresh::AuthRefresh;
 pub use marks::{NotRetryable, Retried};
 pub use options::RequestBuilderExt;
+pub use serving::Serving;

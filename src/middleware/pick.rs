@@ -4,27 +4,38 @@ use http::Extensions;
 use http::header::{AUTHORIZATION, COOKIE};
 use reqwest::Request;
 
+use crate::clock::Wall;
 use crate::error::{AuthError, Kind};
+use crate::id::SessionId;
 use crate::middleware::ambient;
 use crate::middleware::auth_refresh::AuthRefresh;
 use crate::middleware::options::RequestOptions;
+use crate::middleware::serving::{Acting, Unserved};
+
+/// Why a request is left alone that goes elsewhere.
+pub(crate) const OTHER_ORIGIN: &str = "its origin is not one that tokens may be sent to";
 
 /// What is done with a request.
-pub(crate) enum Pick {
+pub(crate) enum Pick<'a> {
     /// It passes untouched, for this reason.
     Leave(&'static str),
     Sign {
+        acting: Acting<'a>,
+        now: Wall,
         /// It named its session, so it never goes out unsigned.
         named: bool,
         refresh_first: bool,
+        /// Only if its tokens say that this is their place.
+        if_named: bool,
     },
     Fail(AuthError),
 }
 
 impl AuthRefresh {
-    pub(crate) fn pick(&self, request: &Request, extensions: &Extensions) -> Pick {
-        if !self.origins.allows(request.url()) {
-            return Pick::Leave("its origin is not one that tokens may be sent to");
+    pub(crate) fn pick(&self, request: &Request, extensions: &Extensions) -> Pick<'_> {
+        let given = self.origins.allows(request.url());
+        if !given && !self.named.as_ref().is_some_and(|named| named.within.allows(request.url())) {
+            return Pick::Leave(OTHER_ORIGIN);
         }
         let options = extensions.get::<RequestOptions>();
         if options.is_some_and(|options| options.unsigned) {
@@ -45,17 +56,28 @@ impl AuthRefresh {
         if self.cookies.is_some() && request.headers().contains_key(COOKIE) {
             return Pick::Leave("it has a Cookie header of its own");
         }
-        if let Some(what) = self.lacks_guard() {
-            return Pick::Fail(AuthError::new(Kind::Misconfigured, self.session.id(), what));
-        }
         let ambient = ambient::session();
         let named = options.and_then(|options| options.session.as_ref()).or(ambient.as_ref());
-        if let Some(named) = named
-            && named != self.session.id()
-        {
-            let what = "the request names a session that this client does not serve";
-            return Pick::Fail(AuthError::new(Kind::Misconfigured, named, what));
+        if let Some(what) = self.lacks_guard() {
+            return refuse(named, what);
         }
-        Pick::Sign { named: named.is_some(), refresh_first: options.is_some_and(|options| options.refresh_first) }
+        let now = self.whom.shared().wall();
+        match self.whom.acting(named, now) {
+            Ok(acting) => Pick::Sign {
+                acting,
+                now,
+                named: named.is_some(),
+                refresh_first: options.is_some_and(|options| options.refresh_first),
+                if_named: !given,
+            },
+            Err(Unserved::Foreign) => refuse(named, "the request names a session that this client does not serve"),
+            Err(Unserved::Unnamed) => refuse(None, "the request names no session, and this client serves many"),
+        }
     }
+}
+
+#[cold]
+fn refuse<'a>(named: Option<&SessionId>, what: &'static str) -> Pick<'a> {
+    let nobody = SessionId::default;
+    Pick::Fail(AuthError::new(Kind::Misconfigured, &named.cloned().unwrap_or_else(nobody), what))
 }

@@ -8,7 +8,7 @@ use crate::event::Event;
 use crate::middleware::auth_refresh::AuthRefresh;
 use crate::platform::{Panicked, caught};
 use crate::policy::placement::Place;
-use crate::session::Credential;
+use crate::session::{Credential, Engine};
 
 impl AuthRefresh {
     /// Signs a request that is about to be sent.
@@ -17,9 +17,14 @@ impl AuthRefresh {
     ///
     /// When a function of the program panics.
     #[inline]
-    pub(crate) fn write(&self, request: &mut Request, credential: &Credential) -> Result<(), AuthError> {
+    pub(crate) fn write(
+        &self,
+        engine: &Engine,
+        request: &mut Request,
+        credential: &Credential,
+    ) -> Result<(), AuthError> {
         if self.placement.place().is_some() || self.cookies.is_some() {
-            return self.write_otherwise(request, credential);
+            return self.write_otherwise(engine, request, credential);
         }
         if let Some(bearer) = &credential.bearer {
             let _vacant = request.headers_mut().insert(AUTHORIZATION, bearer.clone());
@@ -28,7 +33,12 @@ impl AuthRefresh {
     }
 
     #[cold]
-    fn write_otherwise(&self, request: &mut Request, credential: &Credential) -> Result<(), AuthError> {
+    fn write_otherwise(
+        &self,
+        engine: &Engine,
+        request: &mut Request,
+        credential: &Credential,
+    ) -> Result<(), AuthError> {
         let placed = match self.placement.place() {
             None => {
                 if let Some(bearer) = &credential.bearer {
@@ -45,7 +55,7 @@ impl AuthRefresh {
             Some(Place::Function(place)) => caught(|| place(request, &credential.tokens)),
         };
         let written = placed.and_then(|()| self.write_csrf(request));
-        written.map_err(|panicked| self.callback_failed(panicked, "writing the tokens on a request"))
+        written.map_err(|panicked| callback_failed(engine, panicked, "writing the tokens on a request"))
     }
 
     /// Reads the CSRF header anew and writes it, unless the request has one of its own.
@@ -56,11 +66,11 @@ impl AuthRefresh {
         }
         Ok(())
     }
+}
 
-    /// A function of the program panicked: that is told, and ends the one request that it was called for.
-    pub(crate) fn callback_failed(&self, _panicked: Panicked, doing: &str) -> AuthError {
-        self.session.engine().tell(Event::CallbackFailed);
-        let what = format!("the program's own function for {doing} panicked");
-        AuthError::new(Kind::Misconfigured, self.session.id(), what)
-    }
+/// A function of the program panicked: that is told, and ends the one request that it was called for.
+pub(crate) fn callback_failed(engine: &Engine, _panicked: Panicked, doing: &str) -> AuthError {
+    engine.tell(Event::CallbackFailed);
+    let what = format!("the program's own function for {doing} panicked");
+    AuthError::new(Kind::Misconfigured, &engine.id, what)
 }

@@ -73,7 +73,7 @@ impl Core {
     pub(super) fn board(&mut self, purpose: Purpose) -> FlightId {
         self.flights += 1;
         let id = FlightId(self.flights);
-        self.flight = Some(Flight::new(id, purpose));
+        self.flight = Some(Box::new(Flight::new(id, purpose)));
         id
     }
 

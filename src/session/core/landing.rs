@@ -24,7 +24,7 @@ impl Core {
     }
 
     /// The flight leaves its place first, so that whoever it wakes can begin another.
-    pub(super) fn land(&mut self, chance: Chance, flight: Flight) -> Step {
+    pub(super) fn land(&mut self, chance: Chance, flight: Box<Flight>) -> Step {
         let mut step = Step::to(Leg::Over);
         if !mutant!(WakeBeforeClear) {
             step.wake = Some(match flight.outcome {
@@ -62,7 +62,7 @@ impl Core {
             step.tell.push(Event::StoreFailed(unsaved));
         }
         if let Some(candidate) = flight.candidate {
-            let unsaved = self.unsaved.clone().unwrap_or_default();
+            let unsaved = self.unsaved.as_deref().cloned().unwrap_or_default();
             self.install(candidate, Some(Unsaved { withheld: false, ..unsaved }), &mut step.tell);
         }
         step.save_in = self.save_again(chance);

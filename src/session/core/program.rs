@@ -112,9 +112,9 @@ impl Core {
         let ours = flight.candidate.as_ref().unwrap_or(&self.memory);
         let fresh = Unsaved::default();
         let unsaved = if flight.candidate.is_some() {
-            Some(self.unsaved.as_ref().unwrap_or(&fresh))
+            Some(self.unsaved.as_deref().unwrap_or(&fresh))
         } else {
-            self.unsaved.as_ref()
+            self.unsaved.as_deref()
         };
         match board::judge(ours, unsaved, found) {
             // Somebody else has written what this flight was about to.
@@ -149,7 +149,7 @@ impl Core {
     /// The store holds what memory holds.
     fn same(&mut self, now: Now, chance: Chance, flight: &mut Flight, found: Option<&Record>) -> Step {
         if let Some(found) = found {
-            self.unknown.clone_from(found.unknown());
+            self.keep_unknown(found);
         }
         match (flight.purpose, &self.memory) {
             (Purpose::Refresh(_), _) if flight.busy => self.busy(now, chance, flight),
@@ -229,7 +229,7 @@ impl Core {
             }
         };
         if mutant!(InstallBeforeSave) {
-            self.install(Memory::Tokens(held.clone()), self.unsaved.clone(), &mut Vec::new());
+            self.install(Memory::Tokens(held.clone()), self.unsaved.as_deref().cloned(), &mut Vec::new());
         }
         flight.candidate = Some(Memory::Tokens(held));
         self.write(now, chance, flight)

@@ -16,21 +16,21 @@ use crate::session::core::memory::{Ended, Held, Memory, Rest, Unsaved};
 use crate::store::record::{Content, Record};
 use crate::tokens::Tokens;
 
-/// The state of one session.
+/// The state of one session. What is seldom there is in boxes: a program may have a million of these.
 #[derive(Debug, Clone)]
 pub(crate) struct Core {
     pub(super) id: SessionId,
-    pub(super) rules: Rules,
+    pub(super) rules: Arc<Rules>,
     pub(super) memory: Memory,
     /// Set while what memory holds is not stored ("dirty").
-    pub(super) unsaved: Option<Unsaved>,
+    pub(super) unsaved: Option<Box<Unsaved>>,
     /// The tokens that a response called no good, while they are still the ones in memory.
     pub(super) refused: Option<Version>,
-    pub(super) flight: Option<Flight>,
+    pub(super) flight: Option<Box<Flight>>,
     /// Flights that a login or a logout superseded: what they bring is dropped.
-    pub(super) ghosts: Vec<Flight>,
+    pub(super) ghosts: Vec<Box<Flight>>,
     pub(super) flights: u64,
-    pub(super) rest: Option<Rest>,
+    pub(super) rest: Option<Box<Rest>>,
     /// Refreshes and readings that failed in a row.
     pub(super) failures: u32,
     /// Savings that failed in a row.
@@ -39,7 +39,9 @@ pub(crate) struct Core {
     /// The login whose need of a new one was told: it is told once.
     pub(super) told: Option<LoginId>,
     /// Members of the stored record that this version of the crate does not know.
-    pub(super) unknown: Map<String, Value>,
+    pub(super) unknown: Option<Box<Map<String, Value>>>,
+    /// The program has shut the session down: nothing new is begun.
+    pub(super) closed: bool,
 }
 
 /// What does not change in a session's life.
@@ -55,10 +57,10 @@ pub(crate) struct Rules {
 }
 
 impl Core {
-    pub(crate) fn new(id: SessionId, rules: Rules) -> Self {
+    pub(crate) fn new(id: SessionId, rules: impl Into<Arc<Rules>>) -> Self {
         Self {
             id,
-            rules,
+            rules: rules.into(),
             memory: Memory::Unread,
             unsaved: None,
             refused: None,
@@ -70,7 +72,8 @@ impl Core {
             failed_saves: 0,
             excess: Window::default(),
             told: None,
-            unknown: Map::new(),
+            unknown: None,
+            closed: false,
         }
     }
 
@@ -120,12 +123,12 @@ impl Core {
     }
 
     pub(super) fn rests(&self, now: Now) -> Option<&Rest> {
-        self.rest.as_ref().filter(|rest| now.monotonic < rest.until)
+        self.rest.as_deref().filter(|rest| now.monotonic < rest.until)
     }
 
     /// Takes over what the store holds.
     pub(super) fn adopt(&mut self, record: &Record, jitter: u32, tell: &mut Vec<Event>) {
-        self.unknown.clone_from(record.unknown());
+        self.keep_unknown(record);
         let memory = match record.content() {
             Content::Tokens(tokens) => Memory::Tokens(self.hold(record.version(), (**tokens).clone(), jitter)),
             Content::Tombstone { ending, since } => {
@@ -148,7 +151,7 @@ impl Core {
     pub(super) fn install(&mut self, memory: Memory, unsaved: Option<Unsaved>, tell: &mut Vec<Event>) {
         let before = self.memory.version();
         let was_ended = matches!(self.memory, Memory::Ended(_));
-        self.unsaved = unsaved;
+        self.unsaved = unsaved.map(Box::new);
         match &memory {
             Memory::Tokens(held) => {
                 if before.map(|version| version.login) != Some(held.version.login) || was_ended {
@@ -176,6 +179,40 @@ impl Core {
             Memory::Ended(ended) => Content::Tombstone { ending: ended.ending.clone(), since: ended.since },
             Memory::Unread | Memory::Nobody => return None,
         };
-        Some(Record::new(memory.version()?, content).keeping_unknown_of(&self.unknown))
+        let record = Record::new(memory.version()?, content);
+        Some(match &self.unknown {
+            Some(unknown) => record.keeping_unknown_of(unknown),
+            None => record,
+        })
+    }
+
+    pub(super) fn keep_unknown(&mut self, record: &Record) {
+        let unknown = record.unknown();
+        self.unknown = (!unknown.is_empty()).then(|| Box::new(unknown.clone()));
+    }
+
+    /// Whether nothing would be lost if this were forgotten and read again from the store.
+    pub(crate) fn is_idle(&self, now: Now) -> bool {
+        let at_rest = self.flight.is_none() && self.ghosts.is_empty() && self.unsaved.is_none();
+        at_rest && self.refused.is_none() && self.rests(now).is_none() && self.excess.is_empty(now.monotonic)
+    }
+
+    /// The login whose need of a new one was told, for who remembers it while this is forgotten.
+    pub(crate) fn told(&self) -> Option<LoginId> {
+        self.told
+    }
+
+    /// This was told before, when the session was known already and then forgotten.
+    pub(crate) fn was_told(&mut self, login: LoginId) {
+        self.told = Some(login);
+    }
+
+    /// Nothing new is begun from now on; what is under way, and saving, goes on.
+    pub(crate) fn close(&mut self) {
+        self.closed = true;
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed
     }
 }

@@ -69,7 +69,7 @@ impl Core {
         let failed = self.store_error(error);
         let mut tell = vec![Event::StoreFailed(failed)];
         if let Some(candidate) = flight.candidate.take() {
-            let unsaved = Unsaved { withheld: false, ..self.unsaved.clone().unwrap_or_default() };
+            let unsaved = Unsaved { withheld: false, ..self.unsaved.as_deref().cloned().unwrap_or_default() };
             self.install(candidate, Some(unsaved), &mut tell);
             self.recover();
             self.failed_saves = self.failed_saves.saturating_add(1);
