@@ -1,10 +1,11 @@
 //! Which requests are ours to sign.
 
+use std::time::SystemTime;
+
 use http::Extensions;
 use http::header::{AUTHORIZATION, COOKIE};
 use reqwest::Request;
 
-use crate::clock::Wall;
 use crate::error::{AuthError, Kind};
 use crate::id::SessionId;
 use crate::middleware::ambient;
@@ -21,7 +22,7 @@ pub(crate) enum Pick<'a> {
     Leave(&'static str),
     Sign {
         acting: Acting<'a>,
-        now: Wall,
+        now: SystemTime,
         /// It named its session, so it never goes out unsigned.
         named: bool,
         refresh_first: bool,
@@ -56,12 +57,18 @@ impl AuthRefresh {
         if self.cookies.is_some() && request.headers().contains_key(COOKIE) {
             return Pick::Leave("it has a Cookie header of its own");
         }
-        let ambient = ambient::session();
-        let named = options.and_then(|options| options.session.as_ref()).or(ambient.as_ref());
+        let ambient;
+        let named = match options.and_then(|options| options.session.as_ref()) {
+            None => {
+                ambient = ambient::session();
+                ambient.as_ref()
+            }
+            named => named,
+        };
         if let Some(what) = self.lacks_guard() {
             return refuse(named, what);
         }
-        let now = self.whom.shared().wall();
+        let now = self.whom.shared().time();
         match self.whom.acting(named, now) {
             Ok(acting) => Pick::Sign {
                 acting,

@@ -2,6 +2,7 @@
 
 use std::ops::Deref;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use crate::clock::Wall;
 use crate::id::SessionId;
@@ -59,12 +60,12 @@ impl Whom {
 
     /// The session of a request that names this one, or none. It never falls back to another one than the one that is named.
     #[inline]
-    pub(crate) fn acting(&self, named: Option<&SessionId>, now: Wall) -> Result<Acting<'_>, Unserved> {
+    pub(crate) fn acting(&self, named: Option<&SessionId>, now: SystemTime) -> Result<Acting<'_>, Unserved> {
         match (self, named) {
             (Self::One(session), None) => Ok(Acting::Own(session.engine())),
             (Self::One(session), Some(named)) if named == session.id() => Ok(Acting::Own(session.engine())),
             (Self::One(_), Some(_)) => Err(Unserved::Foreign),
-            (Self::Many(sessions), Some(named)) => Ok(Acting::Named(sessions.registry().engine(named, now))),
+            (Self::Many(sessions), Some(named)) => Ok(Acting::Named(sessions.registry().engine(named, Wall::of(now)))),
             (Self::Many(_), None) => Err(Unserved::Unnamed),
         }
     }

@@ -122,6 +122,11 @@ impl RefreshError {
         }
     }
 
+    /// The pause that was asked for.
+    pub(crate) fn pause(&self) -> Option<Duration> {
+        if let Verdict::Unavailable { retry_after, .. } = &self.verdict { *retry_after } else { None }
+    }
+
     pub(crate) fn verdict(&self) -> &Verdict {
         &self.verdict
     }

@@ -2,10 +2,10 @@
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
 
 use http::HeaderValue;
 
-use crate::clock::Wall;
 use crate::id::Version;
 use crate::policy::placement;
 use crate::tokens::Tokens;
@@ -24,7 +24,8 @@ pub(crate) struct Credential {
 #[derive(Debug, Clone)]
 pub(crate) struct Free {
     pub(crate) credential: Arc<Credential>,
-    pub(crate) until: Wall,
+    /// `None`: for ever. Compared as the clock says it, which is half the price of converting that.
+    pub(crate) until: Option<SystemTime>,
 }
 
 impl Credential {

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::time::SystemTime;
 
 use secrecy::SecretString;
 use tokio::sync::{Mutex, MutexGuard};
@@ -77,9 +78,9 @@ impl Engine {
 
     /// The tokens that anyone may have without asking. This is all that a request with good tokens does here.
     #[inline]
-    pub(crate) fn free(&self, now: Wall) -> Option<Arc<Credential>> {
+    pub(crate) fn free(&self, now: SystemTime) -> Option<Arc<Credential>> {
         let published = self.published.read().unwrap_or_else(PoisonError::into_inner);
-        published.as_ref().filter(|free| now < free.until).map(|free| Arc::clone(&free.credential))
+        published.as_ref().filter(|free| free.until.is_none_or(|until| now < until)).map(|free| Arc::clone(&free.credential))
     }
 
     /// What a request gets; and the flight to launch because nobody was left to save.
@@ -328,7 +329,7 @@ impl Engine {
         let free = guarded.core.free().filter(|_| watched && self.shared.refusal.is_none());
         let free = free.map(|held| (held.version, Arc::clone(&held.tokens), held.freshness.due_at));
         let free =
-            free.map(|(version, tokens, until)| Free { credential: guarded.credential(version, &tokens), until });
+            free.map(|(version, tokens, until)| Free { credential: guarded.credential(version, &tokens), until: until.if_ever() });
         *self.published.write().unwrap_or_else(PoisonError::into_inner) = free;
     }
 

@@ -170,7 +170,14 @@ impl Session {
             let untold = |what: &'static str| AuthError::new(Kind::TryLater, &id, what);
             spawned.map_err(|platform::NoRuntime| untold("there is no runtime to tell the issuer on"))?;
             let revocation = told.await.map_err(|_dropped| untold("the runtime ended before the issuer was told"))?;
-            revocation.map_err(|error| untold("the issuer could not be told of the logout").because(error))
+            revocation.map_err(|error| {
+                let untold = untold("the issuer could not be told of the logout");
+                match error.pause() {
+                    Some(pause) => untold.with_retry_after(pause),
+                    None => untold,
+                }
+                .because(error)
+            })
         }
     }
 

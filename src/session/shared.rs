@@ -3,6 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::SystemTime;
 
 use tokio::sync::{Notify, broadcast};
 
@@ -53,8 +54,12 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
+    pub(crate) fn time(&self) -> SystemTime {
+        self.ask_clock(|clock| clock.wall())
+    }
+
     pub(crate) fn wall(&self) -> Wall {
-        self.ask_clock(|clock| Wall::of(clock.wall()))
+        Wall::of(self.time())
     }
 
     pub(crate) fn now(&self) -> Now {

@@ -48,7 +48,8 @@ impl Core {
             Memory::Ended(ended) => (ended.version.next(), None),
         };
         // A dirty login goes on replacing what it replaced; a logout is written over what is found at first.
-        let unsaved = Unsaved { withheld: false, ..self.replacing(false) };
+        let held = self.held().map(|held| held.version);
+        let unsaved = Unsaved { withheld: false, ended: held, ..self.replacing(false) };
         let superseded = self.supersede(true);
         self.begin_anew();
         let mut tell = Vec::new();
@@ -86,7 +87,7 @@ impl Core {
         let landing = self.flight.as_ref().and_then(|flight| flight.candidate.as_ref()?.version());
         replaced.extend(landing.map(|version| version.login).filter(|landing| self.login() != Some(*landing)));
         let unread = matches!(self.memory, Memory::Unread) || self.unsaved.as_ref().is_some_and(|old| old.unread);
-        Unsaved { replaced, first_reading: true, unread, withheld: login }
+        Unsaved { replaced, first_reading: true, unread, ended: None, withheld: login }
     }
 
     fn supersede(&mut self, logged_out: bool) -> Option<(FlightId, Outcome)> {

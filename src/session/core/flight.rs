@@ -38,6 +38,8 @@ pub(super) struct Flight {
     pub(super) candidate: Option<Memory>,
     /// Decided, and only to be told to the waiters.
     pub(super) outcome: Option<Outcome>,
+    /// Tokens that a logout found in the store and is about to replace: nobody else will revoke them.
+    pub(super) replaced: Option<Arc<Tokens>>,
     /// A logout superseded it, so that tokens it brings are to be revoked.
     pub(super) logged_out: bool,
 }
@@ -163,6 +165,7 @@ impl Flight {
             rounds: 0,
             candidate: None,
             outcome: None,
+            replaced: None,
             logged_out: false,
         }
     }

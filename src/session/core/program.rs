@@ -50,7 +50,9 @@ impl Core {
             Heard::Revoked => self.unlock(),
             Heard::Unlocked => return self.land(chance, flight),
         };
-        self.flight = Some(flight);
+        if !self.ghosts.iter().any(|ghost| ghost.id == id) {
+            self.flight = Some(flight);
+        }
         step
     }
 
@@ -135,6 +137,7 @@ impl Core {
             Found::Overwrite => {
                 if flight.candidate.is_none() {
                     self.dirty();
+                    flight.replaced = self.ended_by_logout(found);
                 }
                 self.write(now, chance, flight)
             }
@@ -144,6 +147,17 @@ impl Core {
                 self.write(now, chance, flight).telling(vec![Event::StoreFailed(lost)])
             }
         }
+    }
+
+    /// The tokens of our login that somebody else has stored, and that our logout ends. Those that memory held at the logout are
+    /// revoked already.
+    fn ended_by_logout(&self, found: Option<&Record>) -> Option<Arc<Tokens>> {
+        let logged_out = matches!(&self.memory, Memory::Ended(ended) if ended.ending == Ending::LoggedOut);
+        let (unsaved, found) = (self.unsaved.as_ref()?, found?);
+        // What was stored before this program read it is as much ended.
+        let ours = Some(found.version().login) == self.login() || (unsaved.unread && unsaved.first_reading);
+        let newer = unsaved.ended != Some(found.version());
+        found.tokens().filter(|_| logged_out && ours && newer).map(|tokens| Arc::new(tokens.clone()))
     }
 
     /// The store holds what memory holds.
