@@ -9,10 +9,13 @@ use crate::platform::{Panicked, caught};
 use crate::policy::origins::{Origins, same};
 use crate::tokens::Tokens;
 
+/// The origin that tokens name.
+type Named = dyn Fn(&Tokens) -> Option<String> + Send + Sync;
+
 #[derive(Clone)]
 pub(crate) struct NamedOrigins {
     pub(crate) within: Origins,
-    origin: Arc<dyn Fn(&Tokens) -> Option<String> + Send + Sync>,
+    origin: Arc<Named>,
 }
 
 impl NamedOrigins {

@@ -85,7 +85,7 @@ impl AuthRefresh {
             if !unauthorized {
                 return Ok(response);
             }
-            Box::pin(self.refresh_and_run(acting, response, kept, credential, timeout, extensions, next)).await
+            Box::pin(self.refresh_and_run(acting, response, (kept, credential), timeout, extensions, next)).await
         }
     }
 
@@ -93,8 +93,7 @@ impl AuthRefresh {
         &self,
         acting: Acting<'_>,
         response: Response,
-        kept: Kept,
-        refused: Arc<Credential>,
+        (kept, refused): (Kept, Arc<Credential>),
         timeout: Option<Duration>,
         extensions: &mut Extensions,
         next: Next<'_>,

@@ -23,6 +23,7 @@ pub(crate) fn is_excess(tokens: &Tokens, now: Wall) -> bool {
 
 /// The refreshes in excess of the last minute, by the monotonic clock. In a box, since hardly any session has some.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+#[expect(clippy::box_collection, reason = "a third of the room while it is empty, and there may be a million")]
 pub(crate) struct Window(Option<Box<Vec<Duration>>>);
 
 impl Window {

@@ -1,5 +1,6 @@
 //! Telling an issuer that tokens are no longer wanted (RFC 7009).
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::StatusCode;
@@ -84,9 +85,10 @@ fn said(answer: &Answer, sent: &Sent<'_>) -> Said {
         Some("invalid_token" | "invalid_grant") => Said::Done(Revocation::Revoked),
         _ => {
             let pause = answer.retry_after().filter(|_| answer.status == StatusCode::SERVICE_UNAVAILABLE);
-            let is_set_up = !matches!(code.as_deref(), Some("invalid_client" | "unauthorized_client" | "invalid_request"));
+            let is_set_up =
+                !matches!(code.as_deref(), Some("invalid_client" | "unauthorized_client" | "invalid_request"));
             let word = code.clone().unwrap_or_default();
-            let refused = Failure::Refused { endpoint: answer.endpoint.clone(), status: answer.status, code };
+            let refused = Failure::Refused { endpoint: Arc::clone(&answer.endpoint), status: answer.status, code };
             let error = if is_set_up {
                 let error = RefreshError::unavailable(refused);
                 answer.retry_after().into_iter().fold(error, RefreshError::retry_after)

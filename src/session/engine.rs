@@ -17,7 +17,7 @@ use crate::platform;
 use crate::session::core::{Answer, Chance, Core, FlightId, Heard, Leg, Lent, Need, Outcome, Step};
 use crate::session::credential::{Credential, Free};
 use crate::session::guarded::Guarded;
-use crate::session::lending::{Change, Lending, Told};
+use crate::session::lending::{Change, Idle, Lending, Told};
 use crate::session::outbox::{Numbered, Outbox};
 use crate::session::shared::Shared;
 use crate::store::contract::LockGuard;
@@ -80,7 +80,10 @@ impl Engine {
     #[inline]
     pub(crate) fn free(&self, now: SystemTime) -> Option<Arc<Credential>> {
         let published = self.published.read().unwrap_or_else(PoisonError::into_inner);
-        published.as_ref().filter(|free| free.until.is_none_or(|until| now < until)).map(|free| Arc::clone(&free.credential))
+        published
+            .as_ref()
+            .filter(|free| free.until.is_none_or(|until| now < until))
+            .map(|free| Arc::clone(&free.credential))
     }
 
     /// What a request gets; and the flight to launch because nobody was left to save.
@@ -287,11 +290,11 @@ impl Engine {
     }
 
     /// Whether nothing would be lost if this were forgotten; then the login whose need of a new one was told.
-    pub(crate) fn idle(&self) -> Option<Option<LoginId>> {
+    pub(crate) fn idle(&self) -> Option<Idle> {
         let now = self.now();
         let guarded = self.guard();
         let idle = guarded.core.is_idle(now) && !guarded.saver && guarded.kept.is_none();
-        idle.then(|| guarded.core.told())
+        idle.then(|| Idle { told: guarded.core.told() })
     }
 
     /// Begins nothing new from now on.
@@ -328,8 +331,10 @@ impl Engine {
         let watched = guarded.core.is_saved() || guarded.saver;
         let free = guarded.core.free().filter(|_| watched && self.shared.refusal.is_none());
         let free = free.map(|held| (held.version, Arc::clone(&held.tokens), held.freshness.due_at));
-        let free =
-            free.map(|(version, tokens, until)| Free { credential: guarded.credential(version, &tokens), until: until.if_ever() });
+        let free = free.map(|(version, tokens, until)| Free {
+            credential: guarded.credential(version, &tokens),
+            until: until.if_ever(),
+        });
         *self.published.write().unwrap_or_else(PoisonError::into_inner) = free;
     }
 

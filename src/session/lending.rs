@@ -41,3 +41,9 @@ pub(crate) struct Told {
     pub(crate) outcome: Option<Outcome>,
     pub(crate) for_everyone: bool,
 }
+
+/// Nothing would be lost if the session were forgotten, but for this.
+pub(crate) struct Idle {
+    /// The login whose need of a new one was told.
+    pub(crate) told: Option<LoginId>,
+}

@@ -1,7 +1,8 @@
 //! Many sessions behind their ids: each id has one engine, made when it is first asked for and forgotten when it has been idle.
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
+use std::borrow::Borrow;
+use std::collections::{HashMap, HashSet};
+use std::hash::{Hash, Hasher};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
 use std::time::Duration;
@@ -9,6 +10,7 @@ use std::time::Duration;
 use crate::clock::Wall;
 use crate::id::{LoginId, SessionId};
 use crate::session::engine::Engine;
+use crate::session::lending::Idle;
 use crate::session::shared::Shared;
 
 /// So many engines are looked at when one more is made, or when it is time to look; the rest have their turn later, so that no
@@ -32,13 +34,36 @@ pub(crate) struct Registry {
 /// knows that nobody can come to hold it.
 #[derive(Default)]
 struct Table {
-    engines: HashMap<SessionId, Arc<Engine>>,
+    engines: HashSet<ById>,
     /// The same engines in a row, along which a hand goes round.
     ring: Vec<Arc<Engine>>,
     hand: usize,
     /// Needs of a login that were told, of sessions that were forgotten since: they are told once, not once for each engine.
     told: HashMap<SessionId, LoginId>,
 }
+
+/// An engine, looked up by its id: a key beside it would be the same once more.
+struct ById(Arc<Engine>);
+
+impl Borrow<SessionId> for ById {
+    fn borrow(&self) -> &SessionId {
+        &self.0.id
+    }
+}
+
+impl Hash for ById {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.id.hash(state);
+    }
+}
+
+impl PartialEq for ById {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.id == other.0.id
+    }
+}
+
+impl Eq for ById {}
 
 impl Registry {
     pub(crate) fn new(shared: Arc<Shared>, idle: Duration, most: usize) -> Self {
@@ -47,7 +72,13 @@ impl Registry {
 
     /// The engine of this id.
     pub(crate) fn engine(&self, id: &SessionId, now: Wall) -> Arc<Engine> {
-        let known = self.table.read().unwrap_or_else(PoisonError::into_inner).engines.get(id).map(Arc::clone);
+        let known = self
+            .table
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .engines
+            .get(id)
+            .map(|ById(known)| Arc::clone(known));
         let engine = match known {
             Some(engine) => engine,
             None => self.make(id, now),
@@ -85,13 +116,11 @@ impl Registry {
     fn make(&self, id: &SessionId, now: Wall) -> Arc<Engine> {
         let mut table = self.table();
         let Table { engines, ring, told, .. } = &mut *table;
-        let engine = match engines.entry(id.clone()) {
-            Entry::Occupied(known) => return Arc::clone(known.get()),
-            Entry::Vacant(place) => {
-                let engine = Engine::new(id.clone(), Arc::clone(&self.shared), told.remove(id));
-                Arc::clone(place.insert(Arc::new(engine)))
-            }
-        };
+        if let Some(ById(known)) = engines.get(id) {
+            return Arc::clone(known);
+        }
+        let engine = Arc::new(Engine::new(id.clone(), Arc::clone(&self.shared), told.remove(id)));
+        let _new = engines.insert(ById(Arc::clone(&engine)));
         ring.push(Arc::clone(&engine));
         // Two for each that comes, until there are few enough.
         let too_many = ring.len().saturating_sub(self.most).min(2);
@@ -169,7 +198,7 @@ impl Table {
     /// flight, a pause.
     fn take(&mut self) -> Option<Arc<Engine>> {
         let engine = self.at_hand().filter(|engine| Arc::strong_count(engine) == UNUSED)?;
-        let told = engine.idle()?;
+        let Idle { told } = engine.idle()?;
         let engine = self.ring.swap_remove(self.hand);
         let _same = self.engines.remove(&engine.id);
         if let Some(told) = told {

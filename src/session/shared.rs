@@ -55,7 +55,7 @@ pub(crate) struct Shared {
 
 impl Shared {
     pub(crate) fn time(&self) -> SystemTime {
-        self.ask_clock(|clock| clock.wall())
+        self.ask_clock(Clock::wall)
     }
 
     pub(crate) fn wall(&self) -> Wall {

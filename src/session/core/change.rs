@@ -61,9 +61,9 @@ impl Core {
     /// The program doubts this access token: whoever needs it next gets a new one first. False when it is not the current
     /// one.
     pub(crate) fn doubt(&mut self, token: &SecretString) -> bool {
-        let doubted = self.held().filter(|held| held.tokens.is_access_token(token)).map(|held| held.version);
-        self.refused = doubted.or(self.refused);
-        doubted.is_some()
+        let doubted = self.held().is_some_and(|held| held.tokens.is_access_token(token));
+        self.refused |= doubted;
+        doubted
     }
 
     /// Whether what memory holds is to be saved now; then the flight to launch for it.
@@ -102,7 +102,7 @@ impl Core {
         };
         flight.logged_out = logged_out;
         let id = flight.id;
-        self.ghosts.push(flight);
+        self.ghosts.push(*flight);
         Some((id, outcome))
     }
 
@@ -110,6 +110,6 @@ impl Core {
         self.recover();
         self.failed_saves = 0;
         self.excess = crate::policy::excess::Window::default();
-        self.refused = None;
+        self.refused = false;
     }
 }

@@ -152,6 +152,36 @@ impl Step {
     }
 }
 
+/// Flights that were superseded and are not over yet. In a box, since hardly any session has some.
+#[derive(Debug, Clone, Default)]
+#[expect(clippy::box_collection, reason = "a third of the room while it is empty, and there may be a million")]
+pub(super) struct Ghosts(Option<Box<Vec<Flight>>>);
+
+impl Ghosts {
+    pub(super) fn push(&mut self, flight: Flight) {
+        self.0.get_or_insert_default().push(flight);
+    }
+
+    pub(super) fn remove(&mut self, id: FlightId) {
+        if let Some(ghosts) = &mut self.0 {
+            ghosts.retain(|ghost| ghost.id != id);
+        }
+        self.0.take_if(|ghosts| ghosts.is_empty());
+    }
+
+    pub(super) fn get_mut(&mut self, id: FlightId) -> Option<&mut Flight> {
+        self.0.as_mut()?.iter_mut().find(|ghost| ghost.id == id)
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Flight> {
+        self.0.iter().flat_map(|ghosts| ghosts.iter())
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_none()
+    }
+}
+
 impl Flight {
     pub(super) fn new(id: FlightId, purpose: Purpose) -> Self {
         Self {

@@ -68,7 +68,7 @@ impl Core {
         if let Some(flight) = self.flight.as_ref().filter(|_| self.unsaved.as_ref().is_some_and(|own| own.withheld)) {
             return Answer::Wait { flight: flight.id, launch: false };
         }
-        let refused = self.refused == Some(held.version);
+        let refused = self.refused;
         match need {
             Need::Newer(version) if version.generation >= held.version.generation => self.newer(now, held),
             Need::Forced => self.asked_for(now, held, RefreshReason::Forced),
@@ -92,7 +92,7 @@ impl Core {
     /// tokens fare no better: then it does not seem to be the tokens.
     fn newer(&mut self, now: Now, held: &Held) -> Answer {
         if self.flight.is_some() || self.excess.closed_for(now.monotonic).is_none() {
-            self.refused = Some(held.version);
+            self.refused = true;
         }
         self.asked_for(now, held, RefreshReason::Unauthorized)
     }

@@ -48,7 +48,7 @@ impl Core {
             },
             Heard::Swapped(heard) => self.swapped(now, chance, &mut flight, heard),
             Heard::Revoked => self.unlock(),
-            Heard::Unlocked => return self.land(chance, flight),
+            Heard::Unlocked => return self.land(chance, *flight),
         };
         if !self.ghosts.iter().any(|ghost| ghost.id == id) {
             self.flight = Some(flight);

@@ -11,7 +11,7 @@ use crate::id::{LoginId, SessionId, Version};
 use crate::policy::excess::Window;
 use crate::policy::freshness::Freshness;
 use crate::refresh::contract::Start;
-use crate::session::core::flight::Flight;
+use crate::session::core::flight::{Flight, Ghosts};
 use crate::session::core::memory::{Ended, Held, Memory, Rest, Unsaved};
 use crate::store::record::{Content, Record};
 use crate::tokens::Tokens;
@@ -24,11 +24,11 @@ pub(crate) struct Core {
     pub(super) memory: Memory,
     /// Set while what memory holds is not stored ("dirty").
     pub(super) unsaved: Option<Box<Unsaved>>,
-    /// The tokens that a response called no good, while they are still the ones in memory.
-    pub(super) refused: Option<Version>,
+    /// A response called the tokens in memory no good.
+    pub(super) refused: bool,
     pub(super) flight: Option<Box<Flight>>,
     /// Flights that a login or a logout superseded: what they bring is dropped.
-    pub(super) ghosts: Vec<Box<Flight>>,
+    pub(super) ghosts: Ghosts,
     pub(super) flights: u64,
     pub(super) rest: Option<Box<Rest>>,
     /// Refreshes and readings that failed in a row.
@@ -37,7 +37,7 @@ pub(crate) struct Core {
     pub(super) failed_saves: u32,
     pub(super) excess: Window,
     /// The login whose need of a new one was told: it is told once.
-    pub(super) told: Option<LoginId>,
+    pub(super) told: Option<Box<LoginId>>,
     /// Members of the stored record that this version of the crate does not know.
     pub(super) unknown: Option<Box<Map<String, Value>>>,
     /// The program has shut the session down: nothing new is begun.
@@ -63,9 +63,9 @@ impl Core {
             rules: rules.into(),
             memory: Memory::Unread,
             unsaved: None,
-            refused: None,
+            refused: false,
             flight: None,
-            ghosts: Vec::new(),
+            ghosts: Ghosts::default(),
             flights: 0,
             rest: None,
             failures: 0,
@@ -81,7 +81,7 @@ impl Core {
     pub(crate) fn free(&self) -> Option<&Held> {
         let Memory::Tokens(held) = &self.memory else { return None };
         let withheld = self.unsaved.as_ref().is_some_and(|unsaved| unsaved.withheld);
-        (!withheld && self.flight.is_none() && self.refused != Some(held.version)).then_some(held)
+        (!withheld && self.flight.is_none() && !self.refused).then_some(held)
     }
 
     /// Whether the store was never read.
@@ -161,14 +161,14 @@ impl Core {
                 }
             }
             Memory::Ended(Ended { version, ending: Ending::NeedsLogin(reason), .. }) => {
-                if self.told.replace(version.login) != Some(version.login) {
+                if self.told.replace(Box::new(version.login)).as_deref() != Some(&version.login) {
                     tell.push(Event::NeedsLogin(reason.clone()));
                 }
             }
             Memory::Ended(Ended { ending: Ending::LoggedOut, .. }) => tell.push(Event::LoggedOut),
             Memory::Unread | Memory::Nobody => {}
         }
-        self.refused = self.refused.filter(|refused| memory.version() == Some(*refused));
+        self.refused &= memory.version() == before && matches!(memory, Memory::Tokens(_));
         self.memory = memory;
     }
 
@@ -194,17 +194,17 @@ impl Core {
     /// Whether nothing would be lost if this were forgotten and read again from the store.
     pub(crate) fn is_idle(&self, now: Now) -> bool {
         let at_rest = self.flight.is_none() && self.ghosts.is_empty() && self.unsaved.is_none();
-        at_rest && self.refused.is_none() && self.rests(now).is_none() && self.excess.is_empty(now.monotonic)
+        at_rest && !self.refused && self.rests(now).is_none() && self.excess.is_empty(now.monotonic)
     }
 
     /// The login whose need of a new one was told, for who remembers it while this is forgotten.
     pub(crate) fn told(&self) -> Option<LoginId> {
-        self.told
+        self.told.as_deref().copied()
     }
 
     /// This was told before, when the session was known already and then forgotten.
     pub(crate) fn was_told(&mut self, login: LoginId) {
-        self.told = Some(login);
+        self.told = Some(Box::new(login));
     }
 
     /// Nothing new is begun from now on; what is under way, and saving, goes on.

@@ -75,7 +75,7 @@ impl Core {
     fn leave_to_revoke(&mut self, flight: &Flight, tokens: Arc<Tokens>) -> Step {
         let mut ghost = Flight::new(flight.id, flight.purpose);
         ghost.logged_out = true;
-        self.ghosts.push(Box::new(ghost));
+        self.ghosts.push(ghost);
         Step { wake: Some(Outcome::Look), ..Step::to(Leg::Revoke { tokens }) }
     }
 
