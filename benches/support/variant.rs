@@ -88,17 +88,19 @@ impl Variant {
         let request = Request::new(Method::GET, Url::parse(API)?.join("/me")?);
         // What a request says of itself is made once, so that only looking it up is counted.
         let said = match self {
-            Self::BySession => (0..SESSIONS).map(|nth| client.get(API).acting_for(name(nth)).extensions().clone()).collect(),
+            Self::BySession => {
+                (0..SESSIONS).map(|nth| client.get(API).acting_for(name(nth)).extensions().clone()).collect()
+            }
             _ => vec![Extensions::new()],
         };
-        Ok(Client { client, request, said: RefCell::new(said), turn: Cell::new(0) })
+        Ok(Client { chain: client, request, said: RefCell::new(said), turn: Cell::new(0) })
     }
 }
 
 /// A client, and the request that it sends.
 #[derive(Debug)]
 pub(crate) struct Client {
-    client: ClientWithMiddleware,
+    chain: ClientWithMiddleware,
     request: Request,
     /// What the requests say of themselves, in turn.
     said: RefCell<Vec<Extensions>>,
@@ -114,7 +116,8 @@ impl Client {
             // No two that follow each other are neighbours.
             self.turn.set((self.turn.get() + 7_919) % said.len());
             let extensions = &mut said[self.turn.get()];
-            let response = self.client.execute_with_extensions(request, extensions).now_or_never().context("something waits")??;
+            let response =
+                self.chain.execute_with_extensions(request, extensions).now_or_never().context("something waits")??;
             drop(std::hint::black_box(response));
         }
         Ok(())
