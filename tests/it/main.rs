@@ -27,6 +27,7 @@ mod json_refresh;
 mod judgement;
 mod liveness;
 mod logout;
+mod many;
 mod naive;
 mod no_runtime;
 #[path = "../../examples/generated_client/orders_api.rs"]
