@@ -62,6 +62,8 @@ mod cookies;
 mod error;
 mod event;
 mod flight;
+#[cfg(any(doc, doctest))]
+pub mod guide;
 mod id;
 mod member_path;
 mod members;
