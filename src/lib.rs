@@ -40,6 +40,7 @@
 //! | for | see |
 //! |---|---|
 //! | logging in and out, watching, tokens outside HTTP | [`Session`], [`SessionBuilder`], [`Event`] |
+//! | acting for many users | [`Sessions`], and the guide "One process, many users" ([`guide::many_users`]) |
 //! | which requests are signed, and what is done with them | [`AuthRefresh`], [`Origins`], [`RequestBuilderExt`] |
 //! | what went wrong | [`AuthError`], and the marks [`Retried`] and [`NotRetryable`] |
 //! | what an API asks for that a refresh cannot give | [`Demand`] |
