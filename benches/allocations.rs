@@ -36,11 +36,15 @@ fn main() -> anyhow::Result<()> {
     let by_hand = beyond(Variant::CloneAndFormat)?;
     println!("figure: hot_path_extra_allocations_by_hand = {by_hand} allocations");
 
+    let named = beyond(Variant::BySession)?;
+    println!("figure: hot_path_by_session_extra_allocations = {named} allocations");
+
     let bytes = future_bytes()?;
     println!("figure: handle_future_bytes = {bytes} bytes");
 
     ensure!(by_hand > 0, "a header written for each request makes no allocation: this does not count");
     ensure!(extra == 0, "{REQUESTS} of our requests make {extra} allocations more than clone and header");
+    ensure!(named == 0, "{REQUESTS} of our requests that name a session make {named} allocations more");
     ensure!(bytes <= MOST_BYTES, "the future of `handle` has {bytes} bytes, more than {MOST_BYTES}");
     Ok(())
 }

@@ -1,21 +1,37 @@
 //! How a session is made; the only place that knows the defaults.
 
 use std::fmt;
-use std::sync::Arc;
+use std::marker::PhantomData;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
+
+use tokio::sync::Notify;
 
 use crate::clock::{Clock, SystemClock};
 use crate::event::NeedsLogin;
 use crate::id::SessionId;
 use crate::policy::freshness::AHEAD;
 use crate::refresh::contract::Refresher;
-use crate::session::{Bounds, Engine, OnNeedsLogin, Outbox, Rules, Session};
+use crate::session::{Admission, Bounds, Engine, OnNeedsLogin, Registry, Rules, Session, Sessions, Shared};
 use crate::store::contract::TokenStore;
 use crate::store::memory::MemoryStore;
 
-/// Makes a [`Session`]; from [`Session::builder`].
+/// An engine is forgotten when it was not asked for in this time.
+const IDLE: Duration = Duration::from_secs(10 * 60);
+/// So many sessions are kept in memory that nobody uses.
+const MOST_IDLE: usize = 10_000;
+/// So many calls of the refresher at once.
+const MOST_CALLS: usize = 32;
+
+/// Why sessions that live in cookies cannot be many.
+const COOKIES_OF_ALL: &str = "a refresher whose session lives in cookies has one place for them, so that it serves one session: \
+                              make a `Session` with its own refresher for each user";
+
+/// Makes a [`Session`], from [`Session::builder`]; or [`Sessions`], from [`Sessions::builder`].
 #[must_use = "a builder does nothing by itself; finish it with `build`"]
-pub struct SessionBuilder {
+pub struct SessionBuilder<Of = Session> {
+    of: PhantomData<fn() -> Of>,
     id: SessionId,
     refresher: Arc<dyn Refresher>,
     store: Arc<dyn TokenStore>,
@@ -24,6 +40,9 @@ pub struct SessionBuilder {
     bounds: Bounds,
     ahead: Duration,
     without_lock: bool,
+    idle: Duration,
+    most_idle: usize,
+    most_calls: usize,
 }
 
 impl Session {
@@ -35,7 +54,27 @@ impl Session {
 
     /// Makes a session that gets new tokens from this refresher.
     pub fn builder(refresher: impl Refresher) -> SessionBuilder {
-        SessionBuilder {
+        SessionBuilder::around(refresher)
+    }
+}
+
+impl Sessions {
+    /// Sessions that get new tokens from this refresher, keep them in memory, and have every default.
+    #[must_use]
+    pub fn new(refresher: impl Refresher) -> Self {
+        Self::builder(refresher).build()
+    }
+
+    /// Makes sessions that get new tokens from this refresher.
+    pub fn builder(refresher: impl Refresher) -> SessionBuilder<Self> {
+        SessionBuilder::around(refresher)
+    }
+}
+
+impl<Of> SessionBuilder<Of> {
+    fn around(refresher: impl Refresher) -> Self {
+        Self {
+            of: PhantomData,
             id: SessionId::default(),
             refresher: Arc::new(refresher),
             store: Arc::new(MemoryStore::default()),
@@ -44,15 +83,10 @@ impl Session {
             bounds: Bounds::default(),
             ahead: AHEAD,
             without_lock: false,
+            idle: IDLE,
+            most_idle: MOST_IDLE,
+            most_calls: MOST_CALLS,
         }
-    }
-}
-
-impl SessionBuilder {
-    /// The session's name, under which it is stored; `"default"` by default.
-    pub fn id(mut self, id: impl Into<SessionId>) -> Self {
-        self.id = id.into();
-        self
     }
 
     /// Where tokens are kept between runs; by default a [`MemoryStore`], which keeps them for this run only.
@@ -64,15 +98,6 @@ impl SessionBuilder {
     /// Where the time comes from; by default the machine's [`SystemClock`].
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.clock = Arc::new(clock);
-        self
-    }
-
-    /// Called when somebody has to log in again, exactly once for each login and process; nothing by default.
-    ///
-    /// It runs outside every lock and may use the session. It should return soon, since later events wait for it. If it
-    /// panics, the panic is caught and told as [`Event::CallbackFailed`](crate::Event::CallbackFailed).
-    pub fn on_needs_login(mut self, callback: impl Fn(&NeedsLogin) + Send + Sync + 'static) -> Self {
-        self.on_needs_login = Some(Box::new(callback));
         self
     }
 
@@ -122,21 +147,97 @@ impl SessionBuilder {
         self
     }
 
-    /// The session. Needs no runtime, and starts nothing.
-    #[must_use]
-    pub fn build(self) -> Session {
+    fn share(self, refusal: Option<&'static str>) -> Arc<Shared> {
         let rules = Rules {
             start: self.refresher.start(),
             ahead: self.ahead,
             without_lock: self.without_lock,
             resubmit: self.refresher.resubmits(),
         };
-        let outbox = Outbox::new(self.on_needs_login);
-        Session::of(Arc::new(Engine::new(self.id, rules, self.bounds, self.store, self.refresher, self.clock, outbox)))
+        Arc::new(Shared {
+            rules: Arc::new(rules),
+            bounds: self.bounds,
+            store: self.store,
+            cookies: self.refresher.cookies(),
+            refresher: self.refresher,
+            clock: self.clock,
+            on_needs_login: self.on_needs_login,
+            admission: Arc::new(Admission::new(self.most_calls, self.bounds.attempt)),
+            listeners: OnceLock::new(),
+            refusal,
+            closed: AtomicBool::new(false),
+            closing: Notify::new(),
+            quiet: Notify::new(),
+        })
     }
 }
 
-impl fmt::Debug for SessionBuilder {
+impl SessionBuilder {
+    /// The session's name, under which it is stored; `"default"` by default.
+    pub fn id(mut self, id: impl Into<SessionId>) -> Self {
+        self.id = id.into();
+        self
+    }
+
+    /// Called when somebody has to log in again, exactly once for each login and process; nothing by default.
+    ///
+    /// It runs outside every lock and may use the session. It should return soon, since later events wait for it. If it
+    /// panics, the panic is caught and told as [`Event::CallbackFailed`](crate::Event::CallbackFailed).
+    pub fn on_needs_login(mut self, callback: impl Fn(&NeedsLogin) + Send + Sync + 'static) -> Self {
+        self.on_needs_login = Some(Box::new(move |_id, why| callback(why)));
+        self
+    }
+
+    /// The session. Needs no runtime, and starts nothing.
+    #[must_use]
+    pub fn build(self) -> Session {
+        let id = self.id.clone();
+        Session::of(Arc::new(Engine::new(id, self.share(None), None)))
+    }
+}
+
+impl SessionBuilder<Sessions> {
+    /// Called when somebody has to log in again, and who: exactly once for each login and process; nothing by default.
+    ///
+    /// It runs outside every lock and may use the sessions. It should return soon, since later events of the same session wait
+    /// for it. If it panics, the panic is caught and told as [`Event::CallbackFailed`](crate::Event::CallbackFailed).
+    pub fn on_needs_login(mut self, callback: impl Fn(&SessionId, &NeedsLogin) + Send + Sync + 'static) -> Self {
+        self.on_needs_login = Some(Box::new(callback));
+        self
+    }
+
+    /// How long a session is kept in memory after it was last asked for; 10 minutes by default. It is read from the store
+    /// again when it is needed.
+    pub fn idle(mut self, idle: Duration) -> Self {
+        self.idle = idle;
+        self
+    }
+
+    /// How many sessions are kept in memory although nobody uses them; 10,000 by default. Beyond that, those are forgotten
+    /// first that were used longest ago, roughly. Sessions that are in use, or in trouble, do not count as such.
+    pub fn most_idle(mut self, most: usize) -> Self {
+        self.most_idle = most;
+        self
+    }
+
+    /// How many calls of the refresher may be under way at once; 32 by default, and at least one. Those beyond it wait for
+    /// their turn, as long as one call may take. After an outage all sessions want new tokens together, and this is what
+    /// spreads them.
+    pub fn most_refreshes_at_once(mut self, most: usize) -> Self {
+        self.most_calls = most;
+        self
+    }
+
+    /// The sessions. Needs no runtime, and starts nothing.
+    #[must_use]
+    pub fn build(self) -> Sessions {
+        let (idle, most) = (self.idle, self.most_idle);
+        let refusal = self.refresher.cookies().map(|_| COOKIES_OF_ALL);
+        Sessions::of(Registry::new(self.share(refusal), idle, most))
+    }
+}
+
+impl<Of> fmt::Debug for SessionBuilder<Of> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SessionBuilder").field("id", &self.id).field("bounds", &self.bounds).finish_non_exhaustive()
     }

@@ -62,6 +62,11 @@ impl Wall {
         UNIX_EPOCH.checked_add(Duration::from_millis(self.0)).unwrap_or(UNIX_EPOCH)
     }
 
+    /// The moment, unless it is further away than any clock will ever say.
+    pub(crate) fn if_ever(self) -> Option<SystemTime> {
+        UNIX_EPOCH.checked_add(Duration::from_millis(self.0))
+    }
+
     pub(crate) const fn minus(self, by: Duration) -> Self {
         Self(self.0.saturating_sub(millis(by)))
     }

@@ -41,6 +41,7 @@
 //! |---|---|
 //! | logging in and out, watching, tokens outside HTTP | [`Session`], [`SessionBuilder`], [`Event`] |
 //! | which requests are signed, where the token is written, and what is done with them | [`AuthRefresh`], [`Origins`], [`Placement`], [`RequestBuilderExt`] |
+//! | acting for many users | [`Sessions`], and the guide "One process, many users" ([`guide::many_users`]) |
 //! | what went wrong | [`AuthError`], and the marks [`Retried`] and [`NotRetryable`] |
 //! | what an API asks for that a refresh cannot give | [`Demand`] |
 //! | where new tokens come from | [`Refresher`]; ready-made: `RefreshGrant`, `JsonRefresh`, `CookieRefresh` with its [`Cookies`] |
@@ -54,6 +55,8 @@
 //! - `json-refresh`: home-grown endpoints that take and give tokens as JSON.
 //! - `cookie-refresh`: sessions that live in cookies.
 //! - `retry`: a strategy for `reqwest-retry`.
+//! - `file-store`, `sealed`, `keyring`: stores that last.
+//! - `conformance`: the laws that every store must keep, for the tests of your own.
 //!
 //! TLS is chosen by the features of `reqwest`.
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -67,6 +70,8 @@ mod cookies;
 mod error;
 mod event;
 mod flight;
+#[cfg(any(doc, doctest))]
+pub mod guide;
 mod id;
 mod member_path;
 mod members;
@@ -91,7 +96,7 @@ pub use event::{Ending, Event, NeedsLogin, State};
 pub use id::{LoginId, SessionId, Version};
 #[cfg(all(feature = "keyring", not(target_arch = "wasm32")))]
 pub use keyring_core;
-pub use middleware::{AuthRefresh, NotRetryable, RequestBuilderExt, Retried, acting_for, carry};
+pub use middleware::{AuthRefresh, NotRetryable, RequestBuilderExt, Retried, Serving, acting_for, carry};
 pub use policy::demand::Demand;
 pub use policy::origins::{InvalidOrigin, Origins};
 pub use policy::placement::{InvalidPlacement, Placement};
@@ -109,7 +114,7 @@ pub use refresh::{Dialect, MemberPaths, RefreshAnswer, SetupError};
 #[cfg(feature = "retry")]
 pub use retry_strategy::AuthRetryStrategy;
 pub use secrecy::{ExposeSecret, SecretString};
-pub use session::{Events, LogoutReport, Session};
+pub use session::{AllEvents, Events, LogoutReport, Missed, Session, Sessions};
 #[cfg(all(feature = "keyring", not(target_arch = "wasm32")))]
 pub use store::KeyringStore;
 #[cfg(all(feature = "conformance", not(target_arch = "wasm32")))]
@@ -136,5 +141,6 @@ struct Readme;
 const _: () = {
     const fn anywhere<T: Send + Sync + 'static>() {}
     anywhere::<Session>();
+    anywhere::<Sessions>();
     anywhere::<AuthRefresh>();
 };

@@ -26,6 +26,13 @@ pub(crate) fn random() -> u128 {
     (word() << 64) | word()
 }
 
+/// 32 random bits, to spread what would happen at one moment.
+pub(crate) fn jitter() -> u32 {
+    #[expect(clippy::cast_possible_truncation, reason = "any 32 of the bits will do")]
+    let jitter = (random() >> 64) as u32;
+    jitter
+}
+
 /// Drops what a panic carried, which may panic in turn.
 pub(crate) fn drop_quietly(panic: Box<dyn std::any::Any + Send>) {
     if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(panic))) {
@@ -68,6 +75,7 @@ mod native {
         START.get_or_init(Instant::now).elapsed()
     }
 
+    #[cfg(feature = "refresh-grant")]
     pub(crate) async fn sleep(duration: Duration) {
         tokio::time::sleep(duration).await;
     }

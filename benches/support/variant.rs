@@ -1,5 +1,6 @@
 //! The ways to sign a request that are compared.
 
+use std::cell::{Cell, RefCell};
 use std::pin::Pin;
 use std::sync::{LazyLock, Mutex, PoisonError};
 use std::time::Duration;
@@ -10,7 +11,9 @@ use futures_util::FutureExt;
 use http::header::AUTHORIZATION;
 use http::{Extensions, HeaderValue, Method};
 use reqwest::{Request, Response, Url};
-use reqwest_auth_refresh::{AuthRefresh, Origins, RefreshError, RefreshRequest, Refresher, Session, Tokens};
+use reqwest_auth_refresh::{
+    AuthRefresh, Origins, RefreshError, RefreshRequest, Refresher, RequestBuilderExt, Session, Sessions, Tokens,
+};
 use reqwest_middleware::{ClientBuilder, ClientWithMiddleware, Middleware, Next, Result};
 
 use crate::support::{API, Canned};
@@ -31,11 +34,23 @@ pub(crate) enum Variant {
     CloneAndFormat,
     /// This crate, with one session that is logged in with a token that has an expiry.
     Ours,
+    /// This crate, with one door for many sessions, and another one of them named on each request.
+    BySession,
 }
 
+/// How many sessions there are where requests name theirs.
+const SESSIONS: usize = 10_000;
+
 impl Variant {
-    pub(crate) const ALL: [Self; 6] =
-        [Self::Unsigned, Self::Header, Self::CloneAndHeader, Self::Format, Self::CloneAndFormat, Self::Ours];
+    pub(crate) const ALL: [Self; 7] = [
+        Self::Unsigned,
+        Self::Header,
+        Self::CloneAndHeader,
+        Self::Format,
+        Self::CloneAndFormat,
+        Self::Ours,
+        Self::BySession,
+    ];
 
     pub(crate) const fn name(self) -> &'static str {
         match self {
@@ -45,6 +60,7 @@ impl Variant {
             Self::Format => "format",
             Self::CloneAndFormat => "clone-and-format",
             Self::Ours => "ours",
+            Self::BySession => "by-session",
         }
     }
 
@@ -66,17 +82,31 @@ impl Variant {
             Self::Format => builder.with(Format(Mutex::new(token()))),
             Self::CloneAndFormat => builder.with(CloneAndFormat(Mutex::new(token()))),
             Self::Ours => builder.with(ours()?),
+            Self::BySession => builder.with(by_session()?),
         };
+        let client = builder.with(Canned).build();
         let request = Request::new(Method::GET, Url::parse(API)?.join("/me")?);
-        Ok(Client { client: builder.with(Canned).build(), request })
+        // What a request says of itself is made once, so that only looking it up is counted.
+        let said = match self {
+            Self::BySession => {
+                (0..SESSIONS).map(|nth| client.get(API).acting_for(name(nth)).extensions().clone()).collect()
+            }
+            Self::Unsigned | Self::Header | Self::CloneAndHeader | Self::Format | Self::CloneAndFormat | Self::Ours => {
+                vec![Extensions::new()]
+            }
+        };
+        Ok(Client { chain: client, request, said: RefCell::new(said), turn: Cell::new(0) })
     }
 }
 
 /// A client, and the request that it sends.
 #[derive(Debug)]
 pub(crate) struct Client {
-    client: ClientWithMiddleware,
+    chain: ClientWithMiddleware,
     request: Request,
+    /// What the requests say of themselves, in turn.
+    said: RefCell<Vec<Extensions>>,
+    turn: Cell<usize>,
 }
 
 impl Client {
@@ -84,7 +114,12 @@ impl Client {
     pub(crate) fn send(&self, times: u32) -> anyhow::Result<()> {
         for _ in 0..times {
             let request = self.request.try_clone().context("a body that streams")?;
-            let response = self.client.execute(request).now_or_never().context("something waits")??;
+            let mut said = self.said.borrow_mut();
+            // No two that follow each other are neighbours.
+            self.turn.set((self.turn.get() + 7_919) % said.len());
+            let extensions = &mut said[self.turn.get()];
+            let response =
+                self.chain.execute_with_extensions(request, extensions).now_or_never().context("something waits")??;
             drop(std::hint::black_box(response));
         }
         Ok(())
@@ -105,9 +140,30 @@ fn header() -> anyhow::Result<HeaderValue> {
 /// As the README shows it.
 fn ours() -> anyhow::Result<AuthRefresh> {
     let session = Session::new(Unasked);
-    let tokens = Tokens::new(token())?.with_refresh_token("refresh").with_expires_in(Duration::from_secs(3600));
-    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(session.login(tokens))?;
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(session.login(tokens()?))?;
     Ok(AuthRefresh::new(&session, Origins::new(API)?))
+}
+
+fn tokens() -> anyhow::Result<Tokens> {
+    Ok(Tokens::new(token())?.with_refresh_token("refresh").with_expires_in(Duration::from_secs(3600)))
+}
+
+/// A door for all of them, each logged in.
+fn by_session() -> anyhow::Result<AuthRefresh> {
+    let sessions = Sessions::new(Unasked);
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+        for nth in 0..SESSIONS {
+            sessions.session(name(nth)).login(tokens()?).await?;
+        }
+        anyhow::Ok(())
+    })?;
+    anyhow::ensure!(sessions.in_memory() == SESSIONS, "{} sessions are in memory", sessions.in_memory());
+    Ok(AuthRefresh::new(&sessions, Origins::new(API)?))
+}
+
+/// As long as a mail address often is.
+fn name(nth: usize) -> String {
+    format!("user-{nth:05}@example.com")
 }
 
 /// Has its endpoint elsewhere, as a refresh grant usually does, and is never called, since the token is good for an hour.

@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, resume_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures_util::FutureExt;
 use task_local_extensions::{Extensions, get_local_item, with_extensions};
@@ -11,6 +12,9 @@ use crate::id::SessionId;
 /// The session that requests act for unless they name one themselves.
 #[derive(Clone)]
 struct Ambient(SessionId);
+
+/// Whether this program has ever had one. It costs a third of all that a request pays to look where there never is any.
+static EVER: AtomicBool = AtomicBool::new(false);
 
 /// Runs `future` with this session for every request in it that names none itself.
 ///
@@ -39,6 +43,8 @@ struct Ambient(SessionId);
 ///
 /// When `future` does; the session outside is then the one it was.
 pub async fn acting_for<F: Future>(session: impl Into<SessionId>, future: F) -> F::Output {
+    // Whoever runs within has this done before, in the same task.
+    EVER.store(true, Ordering::Relaxed);
     let mut extensions = Extensions::new();
     extensions.insert(Ambient(session.into()));
     // The crate swaps its map in and out, and a panic that passed through it would leave the wrong one in.
@@ -60,5 +66,9 @@ pub fn carry<F: Future>(future: F) -> impl Future<Output = F::Output> {
 /// The ambient session, if there is one.
 #[inline]
 pub(crate) fn session() -> Option<SessionId> {
+    if EVER.load(Ordering::Relaxed) { look() } else { None }
+}
+
+fn look() -> Option<SessionId> {
     get_local_item::<Ambient>().now_or_never().flatten().map(|Ambient(session)| session)
 }

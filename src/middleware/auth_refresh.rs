@@ -6,12 +6,14 @@ use std::time::Duration;
 use crate::cookies::Cookies;
 use crate::middleware::guarded::Guarded;
 use crate::middleware::judge::OfBodies;
+use crate::middleware::named_origins::NamedOrigins;
+use crate::middleware::serving::{Serving, Whom};
 use crate::middleware::special::Special;
 use crate::policy::origins::Origins;
 use crate::policy::paths::ExcludedPaths;
 use crate::policy::placement::Placement;
 use crate::policy::response_head::ResponseHead;
-use crate::session::Session;
+use crate::tokens::Tokens;
 
 /// Keeps a client logged in: signs each request with the session's access token, and when a response says that it is no
 /// longer good, has it refreshed and sends the request once more.
@@ -36,8 +38,10 @@ use crate::session::Session;
 /// [asked to](crate::RequestBuilderExt::unsigned). A debug event of `tracing` says which of them it was.
 #[derive(Debug, Clone)]
 pub struct AuthRefresh {
-    pub(crate) session: Session,
+    pub(crate) whom: Whom,
     pub(crate) origins: Origins,
+    /// Origins that a session's tokens may name.
+    pub(crate) named: Option<NamedOrigins>,
     pub(crate) excluded: ExcludedPaths,
     pub(crate) require_login: bool,
     pub(crate) early_wait: Duration,
@@ -46,23 +50,67 @@ pub struct AuthRefresh {
 }
 
 impl AuthRefresh {
-    /// Signs requests to these origins with the tokens of this session.
+    /// Signs requests to these origins: with the tokens of `&session`, or with those of the one of `&sessions` that the request
+    /// names.
+    ///
+    /// Which session a request acts for is said by [the request](crate::RequestBuilderExt::acting_for), or else by
+    /// [what is around it](crate::acting_for()), or else by the door that it goes through. A door for one session refuses a
+    /// request that names another one; a door for many refuses a request that names none; and a session that is named is never
+    /// replaced by another, nor by none at all: if it is logged out, nothing is sent. Each of these is an error.
+    ///
+    /// A door for each session over one shared `reqwest::Client` is the first choice for many users: it shares the pool, goes
+    /// into tasks by itself, and cannot be forgotten by a client that drops extensions.
     #[must_use]
-    pub fn new(session: &Session, origins: Origins) -> Self {
-        let excluded = ExcludedPaths::default().and_endpoints(session.engine().refresher.endpoints(), &origins);
-        let special = session.engine().cookies.clone().map(|cookies| {
+    pub fn new(serving: impl Into<Serving>, origins: Origins) -> Self {
+        let Serving(whom) = serving.into();
+        let shared = whom.shared();
+        let excluded = ExcludedPaths::default().and_endpoints(shared.refresher.endpoints(), &origins);
+        // Sessions that live in cookies are refused where they would be many.
+        let cookies = shared.cookies.clone().filter(|_| shared.refusal.is_none());
+        let special = cookies.map(|cookies| {
             cookies.answer_for(&origins);
             Box::new(Special { cookies: Some(cookies), ..Special::default() })
         });
         Self {
-            session: session.clone(),
+            whom,
             origins,
+            named: None,
             excluded,
             require_login: false,
             early_wait: Duration::from_secs(2),
             guarded: Guarded::default(),
             special,
         }
+    }
+
+    /// Signs requests also to the origin that the session's tokens name, if it is one of `within`; by default to none but those
+    /// given at first. For issuers that say with the tokens where each user's API is, such as Salesforce's `instance_url` and
+    /// Zoho's `api_domain`:
+    ///
+    /// ```
+    /// # use reqwest_auth_refresh::{AuthRefresh, InvalidOrigin, Origins};
+    /// # fn set_up(auth: AuthRefresh) -> Result<AuthRefresh, InvalidOrigin> {
+    /// let auth = auth.origins_from(Origins::new("https://*.my.salesforce.com")?, |tokens| {
+    ///     Some(tokens.extra().get("instance_url")?.as_str()?.to_owned())
+    /// });
+    /// # Ok(auth)
+    /// # }
+    /// ```
+    ///
+    /// The answer of an issuer is not trusted with this: what is no origin, or not within `within`, adds nothing. A path behind
+    /// the origin is overlooked. A request to another place within `within` than the session's own goes out unsigned.
+    ///
+    /// `origin` is asked for each request to a place within `within`. A panic in it is caught, and ends the request with an
+    /// error that [`is_misconfigured`](crate::AuthError::is_misconfigured).
+    #[must_use]
+    pub fn origins_from(
+        mut self,
+        within: Origins,
+        origin: impl Fn(&Tokens) -> Option<String> + Send + Sync + 'static,
+    ) -> Self {
+        self.excluded = self.excluded.and_endpoints(self.whom.shared().refresher.endpoints(), &within);
+        self.named = Some(NamedOrigins::new(within, origin));
+        self
     }
 
     /// Leaves requests alone whose path begins with these whole segments, on any of the origins: `/login` means `/login`

@@ -8,7 +8,9 @@ use reqwest_middleware::{Next, Result};
 
 use crate::cookies::{Cookies, Sent};
 use crate::middleware::auth_refresh::AuthRefresh;
+use crate::middleware::serving::Whom;
 use crate::middleware::trip::left_alone;
+use crate::middleware::write::write_csrf;
 
 impl AuthRefresh {
     pub(crate) async fn with_cookies(
@@ -32,14 +34,16 @@ impl AuthRefresh {
         }
         let asks_only = [Method::GET, Method::HEAD, Method::OPTIONS].contains(request.method());
         let login = !asks_only && cookies.is_login_path(request.url());
+        // Sessions that live in cookies are never many.
+        let Whom::One(session) = &self.whom else { return self.route(request, extensions, next).await };
         if login {
-            self.write_csrf(cookies, &mut request)?;
+            write_csrf(cookies, session.engine(), &mut request)?;
         }
         let (sent, url) = (Sent::new(cookies, login), request.url().clone());
         let response = sent.clone().scope(self.route(request, extensions, next)).await?;
         if response.status().is_success() && url == *response.url() && sent.logs_in(&url) {
             // A login that cannot be saved is one all the same, and the session tells of it.
-            let _saved = self.session.logged_in().await;
+            let _saved = session.logged_in().await;
         }
         Ok(response)
     }

@@ -54,7 +54,11 @@ impl AuthRefresh {
         let (mut origins, mut cookies): (Vec<Origins>, Vec<Arc<Cookies>>) = (Vec::new(), Vec::new());
         for door in doors {
             door.guarded.set();
-            origins.push(door.origins.clone());
+            let own = door.origins.clone();
+            origins.push(match &door.named {
+                Some(named) => own.joined(&named.within),
+                None => own,
+            });
             cookies.extend(door.cookies().cloned());
         }
         let policy = Policy::custom(move |attempt| {

@@ -7,16 +7,19 @@ use http::Extensions;
 use reqwest::{Request, Response, Url};
 use reqwest_middleware::{Middleware, Next, Result};
 
+use crate::error::AuthError;
 use crate::event::Event;
 use crate::id::Version;
 use crate::middleware::auth_refresh::AuthRefresh;
 use crate::middleware::keep::Kept;
 use crate::middleware::marks::{Flag, NotRetryable, Retried};
 use crate::middleware::options::RequestOptions;
-use crate::middleware::pick::Pick;
+use crate::middleware::pick::{OTHER_ORIGIN, Pick};
+use crate::middleware::serving::Acting;
+use crate::middleware::write::callback_failed;
 use crate::platform::{self, BoxFuture, Panicked};
 use crate::policy::unauthorized::is_unauthorized;
-use crate::session::{Credential, Loan, Need, lend};
+use crate::session::{Credential, Engine, Loan, Need, lend};
 
 /// So much of a first response's body is read so that its connection can be used again.
 const DRAIN: (usize, Duration) = (64 * 1024, Duration::from_millis(100));
@@ -27,7 +30,7 @@ impl AuthRefresh {
         &self,
         mut request: Request,
         kept: Kept,
-        (named, refresh_first): (bool, bool),
+        Picked { acting, named, refresh_first, if_named }: Picked<'_>,
         extensions: &mut Extensions,
         next: Next<'_>,
     ) -> Result<Response> {
@@ -36,18 +39,22 @@ impl AuthRefresh {
         } else {
             Need::Sign { sent_once: kept.is_sent_once() }
         };
-        let bound = self.bound(request.timeout());
+        let bound = bound(&acting, request.timeout());
         let early_wait = self.holding_back(request.timeout());
-        let Some(loan) = lend(self.session.engine(), need, None, bound).await? else {
+        let Some(loan) = lend(&acting, need, None, bound).await? else {
             if named || self.require_login || need == Need::Forced {
-                return Err(self.session.nobody().into());
+                return Err(acting.nobody().into());
             }
             left_alone("nobody is logged in", request.url());
             return next.run(request, extensions).await;
         };
         let Loan { credential, early, .. } = loan;
-        self.write(&mut request, &credential)?;
-        let result = self.run(request, kept, credential, extensions, next).await;
+        if if_named && !self.is_named(&acting, request.url(), &credential)? {
+            left_alone(OTHER_ORIGIN, request.url());
+            return next.run(request, extensions).await;
+        }
+        self.write(&acting, &mut request, &credential)?;
+        let result = self.run(acting, request, kept, credential, extensions, next).await;
         if let Some(early) = early {
             early.landed(early_wait).await;
         }
@@ -58,6 +65,7 @@ impl AuthRefresh {
     #[expect(clippy::manual_async_fn, reason = "the block keeps what it is given once")]
     fn run(
         &self,
+        acting: Acting<'_>,
         request: Request,
         kept: Kept,
         credential: Arc<Credential>,
@@ -72,33 +80,33 @@ impl AuthRefresh {
                 Some(special) => {
                     let (verdict, judged) = Box::pin(special.judge.judge(kept.url(), response)).await;
                     response = judged;
-                    verdict.map_err(|panicked| self.callback_failed(panicked, "judging a response"))?
+                    verdict.map_err(|panicked| callback_failed(&acting, panicked, "judging a response"))?
                 }
             };
             if !unauthorized {
                 return Ok(response);
             }
-            Box::pin(self.refresh_and_run(response, kept, credential, timeout, extensions, next)).await
+            Box::pin(self.refresh_and_run(acting, response, (kept, credential), timeout, extensions, next)).await
         }
     }
 
     async fn refresh_and_run(
         &self,
+        acting: Acting<'_>,
         response: Response,
-        kept: Kept,
-        refused: Arc<Credential>,
+        (kept, refused): (Kept, Arc<Credential>),
         timeout: Option<Duration>,
         extensions: &mut Extensions,
         next: Next<'_>,
     ) -> Result<Response> {
         let status = response.status();
         let Version { login, .. } = refused.version;
-        let engine = self.session.engine();
-        let newer = lend(engine, Need::Newer(refused.version), Some(login), self.bound(timeout.as_ref())).await;
+        let bound = bound(&acting, timeout.as_ref());
+        let newer = lend(&acting, Need::Newer(refused.version), Some(login), bound).await;
         let Some(Loan { credential, early, .. }) = newer.map_err(|error| error.with_status(status))? else {
             return Ok(response);
         };
-        let result = self.run_again(response, kept, &refused, &credential, extensions, next).await;
+        let result = self.run_again(&acting, response, kept, (&refused, &credential), extensions, next).await;
         if let Some(early) = early {
             early.landed(self.holding_back(timeout.as_ref())).await;
         }
@@ -107,15 +115,19 @@ impl AuthRefresh {
 
     async fn run_again(
         &self,
+        engine: &Arc<Engine>,
         mut response: Response,
         kept: Kept,
-        refused: &Credential,
-        credential: &Credential,
+        (refused, credential): (&Credential, &Credential),
         extensions: &mut Extensions,
         next: Next<'_>,
     ) -> Result<Response> {
         if credential.tokens.has_access_token_of(&refused.tokens) {
             platform::mark(&mut response, NotRetryable::SameToken);
+            return Ok(response);
+        }
+        if !self.origins.allows(kept.url()) && !self.is_named(engine, kept.url(), credential)? {
+            platform::mark(&mut response, NotRetryable::Origin);
             return Ok(response);
         }
         let mut request = match kept.again() {
@@ -125,21 +137,20 @@ impl AuthRefresh {
                 return Ok(response);
             }
             Err(Panicked) => {
-                self.session.engine().tell(Event::CallbackFailed);
+                engine.tell(Event::CallbackFailed);
                 platform::mark(&mut response, NotRetryable::Body);
                 return Ok(response);
             }
         };
         let status = response.status();
         platform::drain(response, DRAIN.0, DRAIN.1).await;
-        let engine = self.session.engine();
         let login = credential.version.login;
         if !engine.is_current(login) {
             // A logout came meanwhile, or another login: this says which.
             let ended = lend(engine, Need::Newer(refused.version), Some(login), Duration::ZERO).await;
             drop(ended.map_err(|error| error.with_status(status))?);
         }
-        self.write(&mut request, credential)?;
+        self.write(engine, &mut request, credential)?;
         let mut flag = Flag::raise(extensions);
         let mut response = next.run(request, flag.extensions()).await?;
         platform::mark(&mut response, Retried);
@@ -151,9 +162,12 @@ impl AuthRefresh {
         self.early_wait.min(timeout.map_or(Duration::MAX, |timeout| *timeout / 4))
     }
 
-    /// How long this request may wait for tokens.
-    fn bound(&self, timeout: Option<&Duration>) -> Duration {
-        timeout.copied().unwrap_or(self.session.engine().bounds.wait)
+    /// Whether these tokens say that this place, which is none of the origins given, is theirs.
+    #[cold]
+    fn is_named(&self, engine: &Engine, url: &Url, credential: &Credential) -> std::result::Result<bool, AuthError> {
+        let Some(named) = &self.named else { return Ok(false) };
+        let allowed = named.allows(url, &credential.tokens);
+        allowed.map_err(|panicked| callback_failed(engine, panicked, "the origin of a session's tokens"))
     }
 
     /// The seven steps, as far as they need not wait; the rest is in the future.
@@ -164,8 +178,8 @@ impl AuthRefresh {
         extensions: &'trip mut Extensions,
         next: Next<'trip>,
     ) -> BoxFuture<'trip, Result<Response>> {
-        let (named, refresh_first) = match self.pick(&request, extensions) {
-            Pick::Sign { named, refresh_first } => (named, refresh_first),
+        let (acting, now, named, refresh_first, if_named) = match self.pick(&request, extensions) {
+            Pick::Sign { acting, now, named, refresh_first, if_named } => (acting, now, named, refresh_first, if_named),
             Pick::Leave(why) => {
                 left_alone(why, request.url());
                 return Box::pin(async move { next.run(request, extensions).await });
@@ -173,16 +187,32 @@ impl AuthRefresh {
             Pick::Fail(error) => return Box::pin(async move { Err(error.into()) }),
         };
         let kept = Kept::of(&request, extensions.get());
-        match self.session.engine().free() {
-            Some(credential) if !refresh_first => {
-                if let Err(error) = self.write(&mut request, &credential) {
+        match acting.free(now) {
+            Some(credential) if !(refresh_first || if_named) => {
+                if let Err(error) = self.write(&acting, &mut request, &credential) {
                     return Box::pin(async move { Err(error.into()) });
                 }
-                Box::pin(self.run(request, kept, credential, extensions, next))
+                Box::pin(self.run(acting, request, kept, credential, extensions, next))
             }
-            _ => Box::pin(self.wait_and_send(request, kept, (named, refresh_first), extensions, next)),
+            _ => {
+                let picked = Picked { acting, named, refresh_first, if_named };
+                Box::pin(self.wait_and_send(request, kept, picked, extensions, next))
+            }
         }
     }
+}
+
+/// A request that is to be signed, and has to wait or is special.
+struct Picked<'a> {
+    acting: Acting<'a>,
+    named: bool,
+    refresh_first: bool,
+    if_named: bool,
+}
+
+/// How long this request may wait for tokens.
+fn bound(engine: &Engine, timeout: Option<&Duration>) -> Duration {
+    timeout.copied().unwrap_or(engine.shared.bounds.wait)
 }
 
 /// Without path and query, which may hold a secret.

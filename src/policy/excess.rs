@@ -21,25 +21,36 @@ pub(crate) fn is_excess(tokens: &Tokens, now: Wall) -> bool {
     now >= issued && now.since(issued) < young
 }
 
-/// The refreshes in excess of the last minute, by the monotonic clock.
+/// The refreshes in excess of the last minute, by the monotonic clock. In a box, since hardly any session has some.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
-pub(crate) struct Window(Vec<Duration>);
+#[expect(clippy::box_collection, reason = "a third of the room while it is empty, and there may be a million")]
+pub(crate) struct Window(Option<Box<Vec<Duration>>>);
 
 impl Window {
     /// How long the window stays closed; `None` when one more is let through.
     pub(crate) fn closed_for(&self, now: Duration) -> Option<Duration> {
-        let counted = self.0.iter().filter(|time| now < time.saturating_add(WINDOW));
+        let counted = self.counted(now);
         let oldest = *counted.clone().min()?;
         (counted.count() >= MOST).then(|| oldest.saturating_add(WINDOW).saturating_sub(now))
     }
 
     /// Counts one.
     pub(crate) fn count(&mut self, now: Duration) {
-        self.0.retain(|time| now < time.saturating_add(WINDOW));
-        if self.0.len() == MOST {
-            self.0.remove(0);
+        let times = self.0.get_or_insert_default();
+        times.retain(|time| now < time.saturating_add(WINDOW));
+        if times.len() == MOST {
+            times.remove(0);
         }
-        self.0.push(now);
+        times.push(now);
+    }
+
+    /// Whether nothing of the last minute is counted.
+    pub(crate) fn is_empty(&self, now: Duration) -> bool {
+        self.counted(now).next().is_none()
+    }
+
+    fn counted(&self, now: Duration) -> impl Iterator<Item = &Duration> + Clone {
+        self.0.iter().flat_map(|times| times.iter()).filter(move |time| now < time.saturating_add(WINDOW))
     }
 }
 

@@ -1,6 +1,6 @@
 //! When tokens are to be replaced: at leisure, or before the next request.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use crate::clock::Wall;
 use crate::tokens::Tokens;
@@ -44,12 +44,6 @@ impl Freshness {
         let longest = ahead.min(life / 5);
         let due = longest / 2 + scaled(longest / 2, jitter);
         Self { due_at: expires.minus(due), expired_at: expires.minus((ahead / 12).min(life / 20)) }
-    }
-
-    /// The moment up to which they are fresh; `None` where that never comes, as far as this platform can tell.
-    pub(crate) fn fresh_until(&self) -> Option<SystemTime> {
-        let moment = self.due_at.time();
-        (Wall::of(moment) == self.due_at).then_some(moment)
     }
 
     pub(crate) fn at(&self, now: Wall) -> Stage {

@@ -91,6 +91,13 @@ impl Origins {
         Ok(self)
     }
 
+    /// These origins and those.
+    pub(crate) fn joined(mut self, more: &Self) -> Self {
+        self.others.push(more.first.clone());
+        self.others.extend(more.others.iter().cloned());
+        self
+    }
+
     /// Whether a request to `url` may carry tokens. Path, query, fragment and user info of the URL do not matter.
     #[must_use]
     #[inline]

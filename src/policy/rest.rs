@@ -9,7 +9,7 @@ const FIRST: Duration = Duration::from_secs(1);
 /// The longest pause of our own accord, and the one after a refusal of the program's set-up.
 pub(crate) const LONGEST: Duration = Duration::from_secs(60);
 /// The longest pause that an issuer may ask for.
-const LONGEST_ASKED: Duration = Duration::from_secs(60 * 60);
+pub(crate) const LONGEST_ASKED: Duration = Duration::from_secs(60 * 60);
 
 /// The pause after so many failures in a row (the first is 1): half of it fixed and half of it drawn, which keeps a fleet
 /// apart without ever asking at once. What the issuer asked for counts if it is longer.

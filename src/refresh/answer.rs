@@ -85,6 +85,23 @@ impl Answer {
     }
 }
 
+impl Answer {
+    /// The error code, as it may be shown.
+    #[cfg_attr(not(feature = "refresh-grant"), allow(dead_code, reason = "for revocations"))]
+    pub(crate) fn code(&self, sent: &Sent<'_>) -> Option<String> {
+        let content_type = self.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        let dialect = Dialect::new();
+        let answer = TokenAnswer::read(&self.body, content_type, dialect.shape()).ok()?;
+        answer.error().and_then(|code| shown(&code, sent))
+    }
+
+    /// The pause that the issuer asks for.
+    #[cfg_attr(not(feature = "refresh-grant"), allow(dead_code, reason = "for revocations"))]
+    pub(crate) fn retry_after(&self) -> Option<std::time::Duration> {
+        retry_after(&self.headers, crate::platform::wall())
+    }
+}
+
 /// Whether a page was sent and no answer. A JSON object is none, whatever it is called: PHP calls everything HTML.
 fn is_html(body: &[u8], content_type: Option<&str>) -> bool {
     let body = body.trim_ascii_start();

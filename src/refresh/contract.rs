@@ -104,6 +104,8 @@ pub enum Revocation {
     NotConfigured,
     /// The issuer was told.
     Revoked,
+    /// The issuer was told, and says that it does not revoke such tokens: they are good until they expire.
+    Unsupported,
 }
 
 /// What a refresher is asked: whose tokens, which ones, why, and how long it may take.

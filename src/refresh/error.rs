@@ -67,12 +67,23 @@ impl RefreshError {
         self
     }
 
-    /// The failure is the issuer's, not this grant's: every session of this refresher would meet it, and all of them rest. A
-    /// refresher serves one session at present, and what this changes is the flight's span, which says so.
+    /// The failure is the issuer's, not this grant's: every session of this refresher would meet it, and all of them rest. When
+    /// the rest ends, one of them finds out how it is, and the others follow. Says nothing about an error that is not
+    /// [`unavailable`](Self::unavailable).
     #[must_use]
     pub fn for_every_session(mut self) -> Self {
         if let Verdict::Unavailable { every_session, .. } = &mut self.verdict {
             *every_session = true;
+        }
+        self
+    }
+
+    /// The failure is this session's alone, whatever was said before: for a refresher that hands on the errors of several
+    /// issuers, where one's outage is nothing to the sessions of another.
+    #[must_use]
+    pub fn for_this_session(mut self) -> Self {
+        if let Verdict::Unavailable { every_session, .. } = &mut self.verdict {
+            *every_session = false;
         }
         self
     }
@@ -109,6 +120,11 @@ impl RefreshError {
             Verdict::Rejected { code } | Verdict::Misconfigured { code } => Some(code),
             Verdict::Unavailable { .. } => None,
         }
+    }
+
+    /// The pause that was asked for.
+    pub(crate) fn pause(&self) -> Option<Duration> {
+        if let Verdict::Unavailable { retry_after, .. } = &self.verdict { *retry_after } else { None }
     }
 
     pub(crate) fn verdict(&self) -> &Verdict {

@@ -39,6 +39,8 @@ mod refresh_answer;
 mod refresh_grant;
 #[cfg(feature = "_endpoint")]
 mod retry_after;
+#[cfg(feature = "refresh-grant")]
+mod revocation;
 #[cfg(feature = "_endpoint")]
 mod setup;
 #[cfg(feature = "_endpoint")]

@@ -10,11 +10,12 @@ use secrecy::SecretString;
 use crate::platform;
 use crate::refresh::answer::Expect;
 use crate::refresh::client::TokenClient;
-use crate::refresh::contract::{RefreshRequest, Refresher};
+use crate::refresh::contract::{RefreshRequest, Refresher, Revocation};
 use crate::refresh::dialect::Dialect;
 use crate::refresh::endpoint::Endpoint;
 use crate::refresh::error::RefreshError;
 use crate::refresh::failure::Failure;
+use crate::refresh::revocation;
 use crate::refresh::setup::SetupError;
 use crate::refresh::wire::{self, Authentication, ClientIdentity, Sent};
 use crate::tokens::Tokens;
@@ -63,6 +64,9 @@ const RESERVED: [&str; 7] =
 #[derive(Clone)]
 pub struct RefreshGrant {
     endpoint: Endpoint,
+    revocation: Option<Endpoint>,
+    /// Both.
+    endpoints: Vec<Url>,
     client: ClientIdentity,
     scope: Option<String>,
     parameters: Vec<(String, SecretString)>,
@@ -94,7 +98,9 @@ impl RefreshGrant {
 
     fn at(endpoint: Endpoint, id: String) -> Result<Self, SetupError> {
         Ok(Self {
+            endpoints: endpoint.urls().to_vec(),
             endpoint,
+            revocation: None,
             client: ClientIdentity { id, authentication: Authentication::Public },
             scope: None,
             parameters: Vec::new(),
@@ -160,6 +166,25 @@ impl RefreshGrant {
         Ok(self)
     }
 
+    /// Tells this endpoint about a logout (RFC 7009): the refresh token is revoked, or where there is none, the access token; none
+    /// by default. The client authenticates as it does at the token endpoint.
+    ///
+    /// The session is logged out here first, and stays so whatever the issuer says. That is in the
+    /// [report](crate::LogoutReport): revoked, also where the issuer knows the token no longer; not supported for such tokens; or
+    /// why it could not be told. An issuer that is away for five seconds at the most is asked once more after them. A refresh
+    /// token that a refresh brings after the logout is revoked as well.
+    ///
+    /// # Errors
+    ///
+    /// As [`new`](Self::new). `http` on any host will do if it did there.
+    pub fn revocation(mut self, endpoint: impl AsRef<str>) -> Result<Self, SetupError> {
+        let plain = self.endpoint.url().scheme() == "http";
+        let at = if plain { Endpoint::dangerous_http(endpoint.as_ref())? } else { Endpoint::new(endpoint.as_ref())? };
+        self.endpoints = vec![self.endpoint.url().clone(), at.url().clone()];
+        self.revocation = Some(at);
+        Ok(self)
+    }
+
     /// Reads the issuer's answers by this dialect; by RFC 6749 alone by default.
     #[must_use]
     pub fn dialect(mut self, dialect: Dialect) -> Self {
@@ -216,7 +241,14 @@ impl Refresher for RefreshGrant {
     }
 
     fn endpoints(&self) -> &[Url] {
-        self.endpoint.urls()
+        &self.endpoints
+    }
+
+    async fn revoke(&self, request: RefreshRequest) -> Result<Revocation, RefreshError> {
+        match &self.revocation {
+            Some(endpoint) => revocation::revoke(&request, endpoint, &self.client, &self.http).await,
+            None => Ok(Revocation::NotConfigured),
+        }
     }
 }
 
@@ -225,6 +257,7 @@ impl fmt::Debug for RefreshGrant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RefreshGrant")
             .field("token_endpoint", &self.endpoint.name())
+            .field("revocation_endpoint", &self.revocation.as_ref().map(Endpoint::name))
             .field("authentication", &self.client.authentication)
             .field("scope", &self.scope)
             .field("parameters", &self.parameters.iter().map(|(name, _)| name).collect::<Vec<_>>())

@@ -42,6 +42,17 @@ impl ClientIdentity {
         Some((Zeroizing::new(encode(&self.id)), Zeroizing::new(encode(secret.expose_secret()))))
     }
 
+    /// What stands in the form of each request.
+    fn in_form(&self) -> Vec<(&'static str, &str)> {
+        match &self.authentication {
+            Authentication::Public => vec![("client_id", self.id.as_str())],
+            Authentication::Post(secret) => {
+                vec![("client_id", self.id.as_str()), ("client_secret", secret.expose_secret())]
+            }
+            Authentication::Basic(_) | Authentication::BasicRaw(_) => Vec::new(),
+        }
+    }
+
     pub(crate) fn secret(&self) -> Option<&SecretString> {
         match &self.authentication {
             Authentication::Basic(secret) | Authentication::BasicRaw(secret) | Authentication::Post(secret) => {
@@ -52,6 +63,13 @@ impl ClientIdentity {
     }
 }
 
+/// The body of a revocation (RFC 7009 section 2.1).
+pub(crate) fn revocation_form(token: &SecretString, hint: &str, client: &ClientIdentity) -> String {
+    let mut pairs = vec![("token", token.expose_secret()), ("token_type_hint", hint)];
+    pairs.extend(client.in_form());
+    form(pairs)
+}
+
 /// The body of a refresh request. What is empty counts as left out (RFC 6749 section 3.2), and is.
 pub(crate) fn refresh_form(
     refresh_token: &SecretString,
@@ -60,15 +78,13 @@ pub(crate) fn refresh_form(
     parameters: &[(String, SecretString)],
 ) -> String {
     let mut pairs = vec![("grant_type", "refresh_token"), ("refresh_token", refresh_token.expose_secret())];
-    match &client.authentication {
-        Authentication::Public => pairs.push(("client_id", &client.id)),
-        Authentication::Post(secret) => {
-            pairs.extend([("client_id", client.id.as_str()), ("client_secret", secret.expose_secret())]);
-        }
-        Authentication::Basic(_) | Authentication::BasicRaw(_) => {}
-    }
+    pairs.extend(client.in_form());
     pairs.extend(scope.map(|scope| ("scope", scope)));
     pairs.extend(parameters.iter().map(|(name, value)| (name.as_str(), value.expose_secret())));
+    form(pairs)
+}
+
+fn form(mut pairs: Vec<(&str, &str)>) -> String {
     pairs.retain(|(_, value)| !value.is_empty());
     // Room for the worst case: growing would leave copies of the secrets behind.
     let room = pairs.iter().map(|(name, value)| 3 * (name.len() + value.len()) + 2).sum();
@@ -204,6 +220,15 @@ mod tests {
             let found = client.basic();
             assert_eq!(found.as_ref().map(|(user, password)| (user.as_str(), password.as_str())), basic);
         }
+    }
+
+    #[test]
+    fn a_revocation_names_the_token_and_the_client() {
+        let written = |authentication| revocation_form(&"t&".into(), "refresh_token", &client(authentication));
+        let start = "token=t%26&token_type_hint=refresh_token";
+        assert_eq!(written(Authentication::Public), format!("{start}&client_id=my+app"));
+        assert_eq!(written(Authentication::Post("s".into())), format!("{start}&client_id=my+app&client_secret=s"));
+        assert_eq!(written(Authentication::Basic("s".into())), start);
     }
 
     #[test]

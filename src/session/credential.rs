@@ -1,7 +1,7 @@
 //! Tokens as lent to one request, ready to be written on it.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::SystemTime;
 
 use http::HeaderValue;
@@ -10,6 +10,9 @@ use crate::id::Version;
 use crate::policy::placement;
 use crate::tokens::Tokens;
 
+/// Header values, and the text before the token in each.
+type Others = Mutex<Vec<(Arc<str>, HeaderValue)>>;
+
 /// Tokens, the headers prepared from them, and which ones they are; shared by the requests that carry them.
 pub(crate) struct Credential {
     pub(crate) version: Version,
@@ -17,7 +20,7 @@ pub(crate) struct Credential {
     /// The value of the standard header; `None` for tokens that the program cannot see.
     pub(crate) bearer: Option<HeaderValue>,
     /// Values for other headers by their prefixes, each prepared when it is first asked for.
-    others: Mutex<Vec<(Arc<str>, HeaderValue)>>,
+    others: OnceLock<Box<Others>>,
 }
 
 /// A credential that any request may have until it is due.
@@ -31,12 +34,12 @@ pub(crate) struct Free {
 impl Credential {
     pub(crate) fn new(version: Version, tokens: &Arc<Tokens>) -> Self {
         let bearer = placement::prepared(placement::BEARER, tokens);
-        Self { version, tokens: Arc::clone(tokens), bearer, others: Mutex::default() }
+        Self { version, tokens: Arc::clone(tokens), bearer, others: OnceLock::new() }
     }
 
     /// The value of a header whose text before the token is `prefix`.
     pub(crate) fn behind(&self, prefix: &Arc<str>) -> Option<HeaderValue> {
-        let mut others = self.others.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut others = self.others.get_or_init(Box::default).lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((_, value)) = others.iter().find(|(known, _)| known == prefix) {
             return Some(value.clone());
         }

@@ -1,34 +1,35 @@
 //! One session at work: its state behind the single-flight lock, and what every request may read without it.
 
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex as Cell, PoisonError, RwLock};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::time::SystemTime;
 
 use secrecy::SecretString;
 use tokio::sync::{Mutex, MutexGuard};
 
-use crate::clock::{Clock, Now, SystemClock, Wall};
-use crate::cookies::Cookies;
+use crate::clock::{Now, Wall};
+use crate::error::{AuthError, Kind};
 use crate::event::{Event, State};
-use crate::flight::{Arrival, Waiter};
-use crate::id::{LoginId, SessionId, Version};
+use crate::flight::Waiter;
+use crate::id::{LoginId, SessionId};
 use crate::platform;
-use crate::refresh::contract::Refresher;
-use crate::session::bounds::Bounds;
-use crate::session::core::{Answer, Chance, Core, FlightId, Heard, Leg, Lent, Need, Outcome, Rules, Step};
+use crate::session::core::{Answer, Chance, Core, FlightId, Heard, Leg, Lent, Need, Outcome, Step};
 use crate::session::credential::{Credential, Free};
+use crate::session::guarded::Guarded;
+use crate::session::lending::{Change, Idle, Lending, Told};
 use crate::session::outbox::{Numbered, Outbox};
-use crate::store::contract::{LockGuard, TokenStore};
+use crate::session::shared::Shared;
+use crate::store::contract::LockGuard;
 use crate::tokens::Tokens;
 
 pub(crate) struct Engine {
     pub(crate) id: SessionId,
-    pub(crate) bounds: Bounds,
-    pub(crate) store: Arc<dyn TokenStore>,
-    pub(crate) refresher: Arc<dyn Refresher>,
-    /// Where the session lives in cookies: those.
-    pub(crate) cookies: Option<Arc<Cookies>>,
-    clock: Arc<dyn Clock>,
+    pub(crate) shared: Arc<Shared>,
+    /// When it was last asked for by name, in milliseconds since 1970.
+    pub(crate) used_at: AtomicU64,
+    /// Its tasks that are not over yet.
+    tasks: AtomicU32,
     /// What a request with good tokens reads, and nothing else.
     published: RwLock<Option<Free>>,
     /// The single-flight lock: to look whether there are newer tokens and to board a flight is one step under it. Nothing is
@@ -36,102 +37,60 @@ pub(crate) struct Engine {
     /// runtime stands still, and everybody behind it would stand still with it.
     guarded: Mutex<Guarded>,
     /// Whose turn it is to write to the store.
-    pub(crate) turn: Mutex<()>,
-    /// The refresh lock, kept while what memory holds is not stored.
-    kept: Cell<Option<Box<dyn LockGuard>>>,
+    turn: OnceLock<Box<Mutex<()>>>,
     outbox: Outbox,
 }
 
-struct Guarded {
-    core: Core,
-    /// Where those wait who need the flight that is up.
-    arrival: Option<(FlightId, Arrival<Outcome>)>,
-    /// The tokens at hand as they are lent, so that their headers are prepared once.
-    prepared: Option<Arc<Credential>>,
-    /// Whether a task is waiting to save again.
-    saver: bool,
-    /// Logins and logouts of this program so far.
-    changes: u64,
-}
-
-/// What a request gets that had to ask.
-pub(crate) enum Lending {
-    Go(Arc<Credential>),
-    /// And it had better see to it that the flight it began has landed.
-    GoEarly(Arc<Credential>, FlightId, Waiter<Outcome>),
-    Wait {
-        waiter: Waiter<Outcome>,
-        launch: Option<FlightId>,
-        begun: Option<LoginId>,
-        /// What comes was stored before, and may be worth nothing.
-        unread: bool,
-    },
-    Nobody,
-    Fail(crate::error::AuthError),
-}
-
-/// A change by the program, and where to learn whether it was saved.
-pub(crate) struct Change {
-    pub(crate) save: FlightId,
-    pub(crate) saved: Waiter<Outcome>,
-    pub(crate) version: Option<Version>,
-    pub(crate) ended: Option<Arc<Tokens>>,
-}
-
 impl Engine {
-    pub(crate) fn new(
-        id: SessionId,
-        rules: Rules,
-        bounds: Bounds,
-        store: Arc<dyn TokenStore>,
-        refresher: Arc<dyn Refresher>,
-        clock: Arc<dyn Clock>,
-        outbox: Outbox,
-    ) -> Self {
-        let core = Core::new(id.clone(), rules);
-        let cookies = refresher.cookies();
+    /// `told`: the login whose need of a new one was told, if the session was known before.
+    pub(crate) fn new(id: SessionId, shared: Arc<Shared>, told: Option<LoginId>) -> Self {
+        let mut core = Core::new(id.clone(), Arc::clone(&shared.rules));
+        if let Some(told) = told {
+            core.was_told(told);
+        }
+        if shared.is_closed() {
+            core.close();
+        }
         Self {
             id,
-            bounds,
-            store,
-            refresher,
-            cookies,
-            clock,
+            shared,
+            used_at: AtomicU64::new(0),
+            tasks: AtomicU32::new(0),
             published: RwLock::new(None),
-            guarded: Mutex::new(Guarded { core, arrival: None, prepared: None, saver: false, changes: 0 }),
-            turn: Mutex::new(()),
-            kept: Cell::new(None),
-            outbox,
+            guarded: Mutex::new(Guarded { core, arrival: None, prepared: None, kept: None, saver: false, changes: 0 }),
+            turn: OnceLock::new(),
+            outbox: Outbox::default(),
         }
     }
 
     pub(crate) fn wall(&self) -> Wall {
-        self.ask_clock(|clock| Wall::of(clock.wall()))
+        self.shared.wall()
     }
 
     pub(crate) fn now(&self) -> Now {
-        self.ask_clock(Now::read)
+        self.shared.now()
     }
 
-    /// A clock may be the program's own, and panic where that would be the end of a flight.
-    fn ask_clock<T>(&self, ask: impl Fn(&dyn Clock) -> T) -> T {
-        catch_unwind(AssertUnwindSafe(|| ask(&*self.clock))).unwrap_or_else(|panic| {
-            platform::drop_quietly(panic);
-            ask(&SystemClock)
-        })
+    /// Where flights of this session queue to write.
+    pub(crate) fn turn(&self) -> &Mutex<()> {
+        self.turn.get_or_init(Box::default)
     }
 
     /// The tokens that anyone may have without asking. This is all that a request with good tokens does here.
     #[inline]
-    pub(crate) fn free(&self) -> Option<Arc<Credential>> {
-        let now = self.ask_clock(Clock::wall);
+    pub(crate) fn free(&self, now: SystemTime) -> Option<Arc<Credential>> {
         let published = self.published.read().unwrap_or_else(PoisonError::into_inner);
-        let free = published.as_ref().filter(|free| free.until.is_none_or(|until| now < until));
-        free.map(|free| Arc::clone(&free.credential))
+        published
+            .as_ref()
+            .filter(|free| free.until.is_none_or(|until| now < until))
+            .map(|free| Arc::clone(&free.credential))
     }
 
     /// What a request gets; and the flight to launch because nobody was left to save.
     pub(crate) fn need(&self, need: Need, begun: Option<LoginId>) -> (Lending, Option<FlightId>) {
+        if let Some(what) = self.shared.refusal {
+            return (Lending::Fail(AuthError::new(Kind::Misconfigured, &self.id, what)), None);
+        }
         let now = self.now();
         let mut guarded = self.guard();
         let unread = guarded.core.is_unread();
@@ -173,7 +132,7 @@ impl Engine {
     }
 
     fn carry_out(&self, mut guarded: MutexGuard<'_, Guarded>, flight: FlightId, step: Step) -> (Leg, Told) {
-        self.outbox.push(step.tell);
+        self.outbox.push(&self.shared, step.tell);
         let mut told = Told { for_everyone: step.for_everyone, ..Told::default() };
         if let Some(pause) = step.save_in
             && !guarded.saver
@@ -195,41 +154,41 @@ impl Engine {
     /// Tells an event that is no change of the state. To be called with no lock held.
     pub(crate) fn tell(&self, event: Event) {
         let guarded = self.guard();
-        self.outbox.push([event]);
+        self.outbox.push(&self.shared, [event]);
         drop(guarded);
         self.deliver();
     }
 
     /// Hands out events. To be called with no lock held.
     pub(crate) fn deliver(&self) {
-        self.outbox.deliver();
+        self.outbox.deliver(&self.id, &self.shared);
     }
 
     pub(crate) fn log_in(&self, tokens: Tokens) -> Change {
         let now = self.now();
         let mut guarded = self.guard();
         let changed = guarded.core.log_in(now, chance(), tokens);
-        if let Some(cookies) = &self.cookies {
+        if let Some(cookies) = &self.shared.cookies {
             cookies.log_in();
         }
         self.change(guarded, changed)
     }
 
     /// How many logins and logouts there were, for a logout that is asked for now and cannot happen at once.
-    pub(crate) fn changes(&self) -> u64 {
+    pub(crate) fn changes(&self) -> u32 {
         self.guard().changes
     }
 
     /// `None` when there is nothing to log out from: nobody was logged in, or another login or logout came after so many,
     /// which this one does not mean.
-    pub(crate) fn log_out(&self, after: u64) -> Option<Change> {
+    pub(crate) fn log_out(&self, after: u32) -> Option<Change> {
         let now = self.now();
         let mut guarded = self.guard();
         if guarded.changes != after {
             return None;
         }
         let changed = guarded.core.log_out(now, chance());
-        match (&self.cookies, &changed) {
+        match (&self.shared.cookies, &changed) {
             (Some(cookies), Some(_)) => cookies.log_out(),
             (Some(cookies), None) => cookies.empty(),
             (None, _) => {}
@@ -239,8 +198,8 @@ impl Engine {
     }
 
     fn change(&self, mut guarded: MutexGuard<'_, Guarded>, changed: crate::session::core::Changed) -> Change {
-        guarded.changes += 1;
-        self.outbox.push(changed.tell);
+        guarded.changes = guarded.changes.wrapping_add(1);
+        self.outbox.push(&self.shared, changed.tell);
         let superseded = changed.superseded.and_then(|(flight, outcome)| Some((guarded.leave(flight)?, outcome)));
         let saved = guarded.waiter(changed.save);
         let version = guarded.core.held().map(|held| held.version);
@@ -319,20 +278,66 @@ impl Engine {
         (Event::Now(guarded.core.state()), last, receiver)
     }
 
-    pub(crate) fn take_kept(&self) -> Option<Box<dyn LockGuard>> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner).take()
+    pub(crate) fn nobody(&self) -> AuthError {
+        AuthError::new(Kind::NeedsLogin, &self.id, "nobody is logged in")
     }
 
-    pub(crate) fn keep(&self, lock: Option<Box<dyn LockGuard>>) {
-        *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = lock;
+    pub(crate) fn take_kept(&self) -> Option<Box<dyn LockGuard>> {
+        self.guard().kept.take()
+    }
+
+    /// Keeps the refresh lock, and hands back the one that was kept before: dropping it is other people's code.
+    #[must_use]
+    pub(crate) fn keep(&self, lock: Option<Box<dyn LockGuard>>) -> Option<Box<dyn LockGuard>> {
+        std::mem::replace(&mut self.guard().kept, lock)
+    }
+
+    /// Whether nothing would be lost if this were forgotten; then the login whose need of a new one was told.
+    pub(crate) fn idle(&self) -> Option<Idle> {
+        let now = self.now();
+        let guarded = self.guard();
+        let idle = guarded.core.is_idle(now) && !guarded.saver && guarded.kept.is_none();
+        idle.then(|| Idle { told: guarded.core.told() })
+    }
+
+    /// Begins nothing new from now on.
+    pub(crate) fn close(&self) {
+        self.guard().core.close();
+        self.shared.closing.notify_waiters();
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.guard().core.is_closed()
+    }
+
+    /// One more task works for this session, until what this returns is dropped.
+    pub(crate) fn working(self: &Arc<Self>) -> Working {
+        self.tasks.fetch_add(1, Ordering::AcqRel);
+        Working(Arc::clone(self))
+    }
+
+    /// Waits until no task works for this session.
+    pub(crate) async fn quiet(&self) {
+        loop {
+            let quiet = self.shared.quiet.notified();
+            let mut quiet = std::pin::pin!(quiet);
+            quiet.as_mut().enable();
+            if self.tasks.load(Ordering::Acquire) == 0 {
+                return;
+            }
+            quiet.await;
+        }
     }
 
     fn publish(&self, guarded: &mut Guarded) {
         // While nobody is left to save, the next request has to come by.
-        let free = guarded.core.free().filter(|_| guarded.core.is_saved() || guarded.saver);
-        let free = free.map(|held| (held.version, Arc::clone(&held.tokens), held.freshness.fresh_until()));
-        let free =
-            free.map(|(version, tokens, until)| Free { credential: guarded.credential(version, &tokens), until });
+        let watched = guarded.core.is_saved() || guarded.saver;
+        let free = guarded.core.free().filter(|_| watched && self.shared.refusal.is_none());
+        let free = free.map(|held| (held.version, Arc::clone(&held.tokens), held.freshness.due_at));
+        let free = free.map(|(version, tokens, until)| Free {
+            credential: guarded.credential(version, &tokens),
+            until: until.if_ever(),
+        });
         *self.published.write().unwrap_or_else(PoisonError::into_inner) = free;
     }
 
@@ -346,49 +351,19 @@ impl Engine {
     }
 }
 
-/// What a step led to, for whoever carries the flight out.
-#[derive(Debug, Default)]
-pub(crate) struct Told {
-    pub(crate) save_in: Option<std::time::Duration>,
-    pub(crate) waiters: Option<usize>,
-    pub(crate) outcome: Option<Outcome>,
-    pub(crate) for_everyone: bool,
-}
+/// A task that works for a session.
+pub(crate) struct Working(Arc<Engine>);
 
-impl Guarded {
-    /// A place to wait for this flight, which is up.
-    fn waiter(&mut self, flight: FlightId) -> Waiter<Outcome> {
-        match &self.arrival {
-            Some((up, arrival)) if *up == flight => arrival.waiter(),
-            _ => self.arrival.insert((flight, Arrival::new())).1.waiter(),
-        }
-    }
-
-    /// The flight to launch for what is not saved, unless one is up.
-    fn save_now(&mut self) -> Option<FlightId> {
-        let flight = self.core.save_now()?;
-        drop(self.waiter(flight));
-        Some(flight)
-    }
-
-    fn leave(&mut self, flight: FlightId) -> Option<Arrival<Outcome>> {
-        self.arrival.take_if(|(up, _)| *up == flight).map(|(_, arrival)| arrival)
-    }
-
-    fn credential(&mut self, version: Version, tokens: &Arc<Tokens>) -> Arc<Credential> {
-        match &self.prepared {
-            // Not by their version: another process may have stored other tokens under the same one.
-            Some(prepared) if Arc::ptr_eq(&prepared.tokens, tokens) => Arc::clone(prepared),
-            _ => Arc::clone(self.prepared.insert(Arc::new(Credential::new(version, tokens)))),
+impl Drop for Working {
+    fn drop(&mut self) {
+        if self.0.tasks.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.0.shared.quiet.notify_waiters();
         }
     }
 }
 
 fn chance() -> Chance {
-    let bits = platform::random();
-    #[expect(clippy::cast_possible_truncation, reason = "any 32 of the bits will do")]
-    let jitter = (platform::random() >> 64) as u32;
-    Chance { jitter, login: LoginId::from_bits(bits) }
+    Chance { jitter: platform::jitter(), login: LoginId::from_bits(platform::random()) }
 }
 
 impl fmt::Debug for Engine {

@@ -12,8 +12,9 @@ use crate::platform::{self, MaybeSend, drop_quietly};
 use crate::refresh::contract::{RefreshReason, RefreshRequest, Revocation};
 use crate::refresh::error::RefreshError;
 use crate::session::core::{FlightId, Heard, Leg, LockHeard, Outcome, SwapHeard};
-use crate::session::engine::{Engine, Told};
-use crate::session::reentrance;
+use crate::session::engine::{Engine, Working};
+use crate::session::lending::Told;
+use crate::session::{admission, reentrance};
 use crate::store::contract::{Lock, LockGuard, Swap};
 use crate::store::error::StoreError;
 use crate::store::record::{Content, Record};
@@ -21,16 +22,16 @@ use crate::tokens::Tokens;
 
 /// Starts a flight that has been boarded. Without a runtime it ends at once, and everyone who waits for it is told.
 pub(crate) fn launch(engine: &Arc<Engine>, id: FlightId) {
-    let flight = Airborne { engine: Arc::clone(engine), id, lock: None, span: None };
+    let flight = Airborne { engine: Arc::clone(engine), id, lock: None, span: None, _working: engine.working() };
     // A task that cannot be spawned is dropped, and the flight with it.
     let _spawned = platform::spawn(flight.fly());
 }
 
 /// Starts the task that saves again after a pause.
 fn save_later(engine: &Arc<Engine>, pause: Duration) {
-    let saver = Saver(Some(Arc::clone(engine)));
+    let saver = Saver(Some(Arc::clone(engine)), engine.working());
     let _spawned = platform::spawn(async move {
-        platform::sleep(pause).await;
+        saver.pause(pause).await;
         saver.save();
     });
 }
@@ -41,6 +42,8 @@ struct Airborne {
     id: FlightId,
     lock: Option<Box<dyn LockGuard>>,
     span: Option<Span>,
+    /// Dropped last: then the flight is over.
+    _working: Working,
 }
 
 /// Why a leg yielded nothing.
@@ -101,10 +104,10 @@ impl Airborne {
 
     async fn take_lock(&mut self) -> LockHeard {
         let engine = Arc::clone(&self.engine);
-        let wait = engine.bounds.lock;
+        let wait = engine.shared.bounds.lock;
         // The store keeps to the wait by itself; the rest is for one that does not.
-        let bound = wait.saturating_add(engine.bounds.load);
-        match bounded(bound, async { engine.store.lock(&engine.id, wait).await }).await {
+        let bound = wait.saturating_add(engine.shared.bounds.load);
+        match bounded(bound, async { engine.shared.store.lock(&engine.id, wait).await }).await {
             Ok(Ok(Lock::NotShared)) => LockHeard::NotShared,
             Ok(Ok(Lock::Held(guard))) => {
                 self.lock = Some(guard);
@@ -118,35 +121,42 @@ impl Airborne {
 
     async fn read(&self) -> Result<Option<Record>, StoreError> {
         let engine = &self.engine;
-        let found = bounded(engine.bounds.load, async { engine.store.load(&engine.id).await })
+        let found = bounded(engine.shared.bounds.load, async { engine.shared.store.load(&engine.id).await })
             .await
             .unwrap_or_else(|trouble| Err(trouble.of_store("reading it")));
         found?.map(unsealed).transpose()
     }
 
     async fn refresh(&self, tokens: Option<Arc<Tokens>>, reason: RefreshReason) -> Heard {
+        let engine = &self.engine;
+        let asked_at = engine.wall();
+        let monotonic = || engine.now().monotonic;
+        let pass = match admission::enter(&engine.shared.admission, engine.shared.bounds.attempt, monotonic).await {
+            Ok(pass) => pass,
+            Err(error) => return Heard::Refreshed { result: Box::new(Err(error)), asked_at },
+        };
         if !self.holds_lock() {
             return Heard::LockLost;
         }
-        let engine = &self.engine;
-        let request = RefreshRequest::new(engine.id.clone(), tokens, reason, engine.bounds.attempt);
+        let request = RefreshRequest::new(engine.id.clone(), tokens, reason, engine.shared.bounds.attempt);
         let asked_at = engine.wall();
-        let result = bounded(engine.bounds.attempt, async { engine.refresher.refresh(request).await })
+        let result = bounded(engine.shared.bounds.attempt, async { engine.shared.refresher.refresh(request).await })
             .await
             .unwrap_or_else(|trouble| Err(trouble.of_refresher()));
+        let result = pass.landed(result, engine.now().monotonic, platform::jitter());
         Heard::Refreshed { result: Box::new(result), asked_at }
     }
 
     async fn swap(&self, expected: Option<crate::id::Version>, record: &Record) -> SwapHeard {
         let engine = &self.engine;
         let write = async {
-            let _turn = engine.turn.lock().await;
+            let _turn = engine.turn().lock().await;
             if !engine.may_write(self.id) {
                 return Ok(None);
             }
-            engine.store.swap(&engine.id, expected, record).await.map(Some)
+            engine.shared.store.swap(&engine.id, expected, record).await.map(Some)
         };
-        match bounded(engine.bounds.save, write).await {
+        match bounded(engine.shared.bounds.save, write).await {
             Ok(Ok(Some(Swap::Done))) => SwapHeard::Done,
             Ok(Ok(Some(Swap::Found(found)))) => match found.map(unsealed).transpose() {
                 Ok(found) => SwapHeard::Found(found.map(Box::new)),
@@ -171,10 +181,10 @@ impl Airborne {
         let keep = keep && self.holds_lock();
         let Some(lock) = self.lock.take() else { return };
         if keep {
-            self.engine.keep(Some(lock));
+            let_go(self.engine.keep(Some(lock)));
         } else {
             // A guard that does not come back within the bound is dropped, which releases it too.
-            let _released = bounded(self.engine.bounds.load, async { lock.release().await }).await;
+            let _released = bounded(self.engine.shared.bounds.load, async { lock.release().await }).await;
         }
     }
 
@@ -202,7 +212,7 @@ impl Drop for Airborne {
         let keeps = self.lock.is_some() && self.holds_lock();
         if keeps {
             // At its place before anyone is woken, who would wait for it in vain.
-            self.engine.keep(self.lock.take());
+            let_go(self.engine.keep(self.lock.take()));
         }
         let_go(self.lock.take());
         let (leg, told) = self.engine.died(self.id);
@@ -216,10 +226,31 @@ impl Drop for Airborne {
 }
 
 /// A task that waits to save again. Dropped with its runtime, it leaves the place free for another.
-struct Saver(Option<Arc<Engine>>);
+struct Saver(Option<Arc<Engine>>, #[expect(dead_code, reason = "it counts while it lives")] Working);
 
 impl Saver {
+    /// Over at once when the session is shut down.
+    async fn pause(&self, pause: Duration) {
+        let Some(engine) = &self.0 else { return };
+        let closed = async {
+            loop {
+                let closing = engine.shared.closing.notified();
+                let mut closing = std::pin::pin!(closing);
+                closing.as_mut().enable();
+                if engine.is_closed() {
+                    return;
+                }
+                closing.await;
+            }
+        };
+        let _elapsed = platform::within(pause, closed).await;
+    }
+
     fn save(mut self) {
+        // Whoever shuts a session down saves what is left, and does not want to be followed.
+        if self.0.as_ref().is_some_and(|engine| engine.is_closed()) {
+            return;
+        }
         if let Some(engine) = self.0.take()
             && let Some(flight) = engine.save_again(false)
         {
@@ -270,9 +301,9 @@ fn let_go(lock: Option<Box<dyn LockGuard>>) {
 
 /// Tells the issuer that these tokens are no longer wanted, within the bound of an attempt.
 pub(crate) async fn revoke(engine: &Engine, tokens: Arc<Tokens>) -> Result<Revocation, RefreshError> {
-    let bound = engine.bounds.attempt;
+    let bound = engine.shared.bounds.attempt;
     let request = RefreshRequest::new(engine.id.clone(), Some(tokens), RefreshReason::LoggedOut, bound);
-    bounded(bound, async { engine.refresher.revoke(request).await })
+    bounded(bound, async { engine.shared.refresher.revoke(request).await })
         .await
         .unwrap_or_else(|trouble| Err(trouble.of_refresher()))
 }

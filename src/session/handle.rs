@@ -126,7 +126,9 @@ impl Session {
             // What is to be revoked is in the store. If it cannot be read, the logout stands without.
             let (tell, told) = tokio::sync::oneshot::channel();
             let session = self.clone();
+            let working = self.0.working();
             let spawned = platform::spawn(async move {
+                let _working = working;
                 waiting::loaded(&session.0).await;
                 drop(tell.send(session.log_out(changes).await));
             });
@@ -139,7 +141,7 @@ impl Session {
         self.log_out(changes).await
     }
 
-    async fn log_out(&self, changes: u64) -> Result<LogoutReport, AuthError> {
+    async fn log_out(&self, changes: u32) -> Result<LogoutReport, AuthError> {
         let Some(change) = self.0.log_out(changes) else {
             return Ok(LogoutReport { revocation: Ok(Revocation::NotConfigured) });
         };
@@ -155,7 +157,9 @@ impl Session {
         let (tell, told) = tokio::sync::oneshot::channel();
         let engine = Arc::clone(&self.0);
         let id = self.id().clone();
+        let working = engine.working();
         let spawned = platform::spawn(async move {
+            let _working = working;
             let revocation = match tokens {
                 Some(tokens) => exchange::revoke(&engine, tokens).await,
                 None => Ok(Revocation::NotConfigured),
@@ -166,7 +170,14 @@ impl Session {
             let untold = |what: &'static str| AuthError::new(Kind::TryLater, &id, what);
             spawned.map_err(|platform::NoRuntime| untold("there is no runtime to tell the issuer on"))?;
             let revocation = told.await.map_err(|_dropped| untold("the runtime ended before the issuer was told"))?;
-            revocation.map_err(|error| untold("the issuer could not be told of the logout").because(error))
+            revocation.map_err(|error| {
+                let untold = untold("the issuer could not be told of the logout");
+                match error.pause() {
+                    Some(pause) => untold.with_retry_after(pause),
+                    None => untold,
+                }
+                .because(error)
+            })
         }
     }
 
@@ -196,8 +207,8 @@ impl Session {
     /// Safe: a refresh goes on without whoever waits for it.
     pub async fn access_token(&self) -> Result<SecretString, AuthError> {
         // What is done with the token is no more ours to repeat than a request that is sent once.
-        let loan = lend(&self.0, Need::Sign { sent_once: true }, None, self.0.bounds.wait).await?;
-        let loan = loan.ok_or_else(|| self.nobody())?;
+        let loan = lend(&self.0, Need::Sign { sent_once: true }, None, self.0.shared.bounds.wait).await?;
+        let loan = loan.ok_or_else(|| self.0.nobody())?;
         loan.credential.tokens.access_token().cloned().ok_or_else(|| {
             AuthError::new(Kind::Misconfigured, self.id(), "this session's access token cannot be seen by the program")
         })
@@ -214,8 +225,8 @@ impl Session {
     ///
     /// Safe: the refresh goes on.
     pub async fn refresh(&self) -> Result<(), AuthError> {
-        let loan = lend(&self.0, Need::Forced, None, self.0.bounds.wait).await?;
-        loan.map(drop).ok_or_else(|| self.nobody())
+        let loan = lend(&self.0, Need::Forced, None, self.0.shared.bounds.wait).await?;
+        loan.map(drop).ok_or_else(|| self.0.nobody())
     }
 
     /// Says that this access token is no longer good: whoever needs it next gets a new one first. False when it is not the
@@ -238,11 +249,26 @@ impl Session {
     /// Safe: what is under way goes on.
     pub async fn flush(&self) -> Result<(), AuthError> {
         reentrance::check(&self.0)?;
-        let landed = platform::within(self.0.bounds.wait, waiting::stored(&self.0)).await;
-        landed.unwrap_or_else(|platform::Elapsed| Err(waiting::timed_out(&self.0, self.0.bounds.wait)))
+        let landed = platform::within(self.0.shared.bounds.wait, waiting::stored(&self.0)).await;
+        landed.unwrap_or_else(|platform::Elapsed| Err(waiting::timed_out(&self.0, self.0.shared.bounds.wait)))
     }
 
-    pub(crate) fn nobody(&self) -> AuthError {
-        AuthError::new(Kind::NeedsLogin, self.id(), "nobody is logged in")
+    /// Ends this session's work in this program: waits until what is under way has landed, everything is stored and no task is
+    /// left, and lets nothing begin after that. Good tokens are still given out; whoever would need new ones gets an error that
+    /// [`is_misconfigured`](AuthError::is_misconfigured). A login or a logout is still possible, and is saved once.
+    ///
+    /// # Errors
+    ///
+    /// As [`flush`](Self::flush). What could not be stored is then not tried again.
+    ///
+    /// # Cancel safety
+    ///
+    /// Once polled, nothing new is begun. What is under way goes on when this is dropped.
+    pub async fn shutdown(&self) -> Result<(), AuthError> {
+        reentrance::check(&self.0)?;
+        self.0.close();
+        let stored = self.flush().await;
+        let quiet = platform::within(self.0.shared.bounds.wait, self.0.quiet()).await;
+        stored.and(quiet.map_err(|platform::Elapsed| waiting::timed_out(&self.0, self.0.shared.bounds.wait)))
     }
 }

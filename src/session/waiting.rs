@@ -9,7 +9,8 @@ use crate::id::LoginId;
 use crate::platform;
 use crate::session::core::{Need, Outcome};
 use crate::session::credential::Credential;
-use crate::session::engine::{Engine, Lending};
+use crate::session::engine::Engine;
+use crate::session::lending::Lending;
 use crate::session::{exchange, reentrance};
 
 /// Tokens lent to one request, and the flight it began for them, if it did.
@@ -96,7 +97,7 @@ pub(crate) async fn loaded(engine: &Arc<Engine>) {
     if let Some(flight) = launch {
         exchange::launch(engine, flight);
     }
-    let _read = platform::within(engine.bounds.load, waiter.outcome()).await;
+    let _read = platform::within(engine.shared.bounds.load, waiter.outcome()).await;
 }
 
 pub(crate) fn timed_out(engine: &Engine, bound: Duration) -> AuthError {
@@ -107,7 +108,7 @@ pub(crate) fn timed_out(engine: &Engine, bound: Duration) -> AuthError {
 /// The outcome of a change by the program: `Ok` when it is stored.
 pub(crate) async fn saved(engine: &Arc<Engine>, mut waiter: Waiter<Outcome>) -> Result<(), AuthError> {
     // Reading and writing both have their bounds; the one who waits has the shorter of what they may add up to.
-    match platform::within(engine.bounds.save, waiter.outcome()).await {
+    match platform::within(engine.shared.bounds.save, waiter.outcome()).await {
         Ok(Some(Outcome::Failed(error) | Outcome::NotSaved(error))) => Err(error),
         Ok(Some(Outcome::Look | Outcome::Lent(_)) | None) => Ok(()),
         Err(platform::Elapsed) => {

@@ -49,6 +49,7 @@ const FLOORS: &[(&str, Floor)] = &[
     ("builder.rs", Floor::Door),
     ("middleware/", Floor::Door),
     ("retry_strategy.rs", Floor::Door),
+    ("guide/", Floor::Roof),
     ("lib.rs", Floor::Roof),
 ];
 

@@ -221,7 +221,7 @@ async fn each_door_sends_the_cookies_of_its_own_session() {
         let refresh = CookieRefresh::post(format!("{}/refresh", api.uri())).unwrap();
         refresh.cookies().add(&format!("session={name}; Path=/"), &url(&api.uri()));
         let cookies = Arc::clone(refresh.cookies());
-        (AuthRefresh::new(&Session::new(refresh), Origins::new(api.uri()).unwrap()), cookies)
+        (AuthRefresh::new(Session::new(refresh), Origins::new(api.uri()).unwrap()), cookies)
     };
     let [(alice, of_alice), (bob, of_bob)] = ["alice", "bob"].map(user);
     let http = AuthRefresh::guard_all(&[&alice, &bob], reqwest::Client::builder()).build().unwrap();

@@ -38,6 +38,7 @@ mod kernel_keyring;
 mod keyring;
 mod liveness;
 mod logout;
+mod many;
 mod naive;
 mod no_runtime;
 #[path = "../../examples/generated_client/orders_api.rs"]

@@ -75,7 +75,7 @@ impl World {
                 refresh
             };
             refresh.cookies().add(&format!("session={CANARY}; Path=/"), &self.api.uri().parse().unwrap());
-            let auth = AuthRefresh::new(&Session::new(refresh), self.origins());
+            let auth = AuthRefresh::new(Session::new(refresh), self.origins());
             let mut http = auth.guard(HttpBuilder::new());
             if carried == Carried::CookieFollowing {
                 http = http.redirect(Policy::default());
@@ -217,7 +217,7 @@ async fn a_401_from_a_sister_origin_asks_for_no_new_cookies() {
     world.thief.reset().await;
     Mock::given(any()).respond_with(ResponseTemplate::new(401)).mount(&world.thief).await;
     let refresh = CookieRefresh::post(format!("{}/refresh", world.api.uri())).unwrap();
-    let auth = AuthRefresh::new(&Session::new(refresh), world.origins().and(world.thief.uri()).unwrap());
+    let auth = AuthRefresh::new(Session::new(refresh), world.origins().and(world.thief.uri()).unwrap());
     let client = ClientBuilder::new(auth.guard(HttpBuilder::new()).build().unwrap()).with(auth).build();
     assert_eq!(client.get(world.at(302, Target::OtherPort)).send().await.unwrap().status(), 401);
     let paths: Vec<_> =
@@ -232,7 +232,7 @@ async fn one_guard_serves_several_doors() {
     let cookie_door = |world: &World, value: &str| {
         let refresh = CookieRefresh::post(format!("{}/refresh", world.api.uri())).unwrap();
         refresh.cookies().add(&format!("session={value}; Path=/"), &world.api.uri().parse().unwrap());
-        AuthRefresh::new(&Session::new(refresh), world.origins())
+        AuthRefresh::new(Session::new(refresh), world.origins())
     };
     let doors = [cookie_door(&first, "one"), cookie_door(&second, "two")];
     let http = AuthRefresh::guard_all(&[&doors[0], &doors[1]], HttpBuilder::new()).build().unwrap();
@@ -254,7 +254,7 @@ async fn without_the_guard_nothing_is_sent_that_needs_it() {
     let custom = custom.placement(Placement::header("X-Access-Token", "").unwrap());
     let function = AuthRefresh::new(&session().await, world.origins()).placement(Placement::function(|_, _| {}));
     let refresh = CookieRefresh::post(format!("{}/refresh", world.api.uri())).unwrap();
-    let cookie = AuthRefresh::new(&Session::new(refresh), world.origins());
+    let cookie = AuthRefresh::new(Session::new(refresh), world.origins());
     for auth in [custom, function, cookie] {
         let client = ClientBuilder::new(reqwest::Client::new()).with(auth).build();
         let error = client.get(format!("{}/me", world.api.uri())).send().await.unwrap_err();

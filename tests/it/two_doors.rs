@@ -245,7 +245,7 @@ async fn a_door_that_places_nothing_around_one_that_signs_makes_four_sendings_at
     }
     let calls = Arc::new(AtomicUsize::new(0));
     let side = Side::new(0).await;
-    let outer = AuthRefresh::new(&Session::new(Unseen(Arc::clone(&calls))), Origins::new(side.api.url()).unwrap());
+    let outer = AuthRefresh::new(Session::new(Unseen(Arc::clone(&calls))), Origins::new(side.api.url()).unwrap());
     let (wire, left_behind, between) = (WireTap::default(), LeftBehind::default(), LeftBehind::default());
     let builder = ClientBuilder::new(reqwest::Client::new()).with(left_behind.clone()).with(outer);
     let client = builder.with(between.clone()).with(side.door()).with(wire.clone()).build();

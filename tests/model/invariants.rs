@@ -39,9 +39,11 @@ fn lost(world: &World) -> Option<String> {
     if !grant.alive || world.store_was_lost {
         return None;
     }
-    let candidates = world.core.flight.iter().chain(&world.core.ghosts).filter_map(|up| match &up.candidate {
-        Some(Memory::Tokens(held)) => Some(Pair::of(&held.tokens)),
-        _ => None,
+    let candidates = world.core.flight.iter().map(AsRef::as_ref).chain(world.core.ghosts.iter()).filter_map(|up| {
+        match &up.candidate {
+            Some(Memory::Tokens(held)) => Some(Pair::of(&held.tokens)),
+            _ => None,
+        }
     });
     let airborne = world.air.iter().filter_map(|air| air.answer.flatten());
     let known = [held].into_iter().chain(world.stored_pair()).chain(candidates).chain(airborne);

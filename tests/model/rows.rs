@@ -96,7 +96,7 @@ pub(super) fn read(world: &World, index: usize) {
         Some(theirs) if theirs.generation < ours.generation => "lower",
         Some(_) => "same",
     };
-    let then = board::judge(&world.core.memory, world.core.unsaved.as_ref(), world.store.as_ref());
+    let then = board::judge(&world.core.memory, world.core.unsaved.as_deref(), world.store.as_ref());
     row(format!("{dirty}: {relation}, {}: {then:?}", what(world)));
     if up.busy {
         let adopted = matches!(then, Found::Adopt | Found::Yield);

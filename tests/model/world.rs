@@ -452,7 +452,10 @@ impl World {
             Leg::Refresh { tokens, .. } => self.exchange(index, tokens.as_deref().map(Pair::of), all),
             Leg::Swap { expected, record } => self.swap(index, expected, &record, all),
             Leg::Revoke { tokens } => self.branch(all, |world| {
-                world.grants[usize::from(Pair::of(&tokens).login)].alive = false;
+                // A login of another process that a logout found in the store is none of this issuer's.
+                if let Some(grant) = world.grants.get_mut(usize::from(Pair::of(&tokens).login)) {
+                    grant.alive = false;
+                }
                 world.hears(index, Heard::Revoked);
             }),
             Leg::Unlock { keep } => self.branch(all, |world| {

@@ -48,7 +48,8 @@ impl Core {
             Memory::Ended(ended) => (ended.version.next(), None),
         };
         // A dirty login goes on replacing what it replaced; a logout is written over what is found at first.
-        let unsaved = Unsaved { withheld: false, ..self.replacing(false) };
+        let held = self.held().map(|held| held.version);
+        let unsaved = Unsaved { withheld: false, ended: held, ..self.replacing(false) };
         let superseded = self.supersede(true);
         self.begin_anew();
         let mut tell = Vec::new();
@@ -60,9 +61,9 @@ impl Core {
     /// The program doubts this access token: whoever needs it next gets a new one first. False when it is not the current
     /// one.
     pub(crate) fn doubt(&mut self, token: &SecretString) -> bool {
-        let doubted = self.held().filter(|held| held.tokens.is_access_token(token)).map(|held| held.version);
-        self.refused = doubted.or(self.refused);
-        doubted.is_some()
+        let doubted = self.held().is_some_and(|held| held.tokens.is_access_token(token));
+        self.refused |= doubted;
+        doubted
     }
 
     /// Whether what memory holds is to be saved now; then the flight to launch for it.
@@ -73,7 +74,7 @@ impl Core {
     pub(super) fn board(&mut self, purpose: Purpose) -> FlightId {
         self.flights += 1;
         let id = FlightId(self.flights);
-        self.flight = Some(Flight::new(id, purpose));
+        self.flight = Some(Box::new(Flight::new(id, purpose)));
         id
     }
 
@@ -86,7 +87,7 @@ impl Core {
         let landing = self.flight.as_ref().and_then(|flight| flight.candidate.as_ref()?.version());
         replaced.extend(landing.map(|version| version.login).filter(|landing| self.login() != Some(*landing)));
         let unread = matches!(self.memory, Memory::Unread) || self.unsaved.as_ref().is_some_and(|old| old.unread);
-        Unsaved { replaced, first_reading: true, unread, withheld: login }
+        Unsaved { replaced, first_reading: true, unread, ended: None, withheld: login }
     }
 
     fn supersede(&mut self, logged_out: bool) -> Option<(FlightId, Outcome)> {
@@ -101,7 +102,7 @@ impl Core {
         };
         flight.logged_out = logged_out;
         let id = flight.id;
-        self.ghosts.push(flight);
+        self.ghosts.push(*flight);
         Some((id, outcome))
     }
 
@@ -109,6 +110,6 @@ impl Core {
         self.recover();
         self.failed_saves = 0;
         self.excess = crate::policy::excess::Window::default();
-        self.refused = None;
+        self.refused = false;
     }
 }

@@ -24,9 +24,14 @@ impl Core {
         flight: &mut Flight,
         error: RefreshError,
     ) -> Step {
-        self.failures = self.failures.saturating_add(1);
+        let of_all = matches!(error.verdict(), Verdict::Unavailable { every_session: true, .. });
+        self.failures = self.failures.saturating_add(u32::from(!of_all));
         let own = rest::pause(self.failures, chance.jitter, None);
         let (kind, pause, for_everyone) = match error.verdict() {
+            // All sessions rest together, and this one no longer than they.
+            Verdict::Unavailable { retry_after: Some(common), every_session: true, .. } => {
+                (Kind::TryLater, (*common).min(rest::LONGEST_ASKED), true)
+            }
             Verdict::Unavailable { retry_after, every_session, .. } => {
                 (Kind::TryLater, rest::pause(self.failures, chance.jitter, *retry_after), *every_session)
             }
@@ -59,7 +64,7 @@ impl Core {
     }
 
     fn rest_for(&mut self, now: Now, pause: Duration, error: &AuthError) {
-        self.rest = Some(Rest { until: now.monotonic.saturating_add(pause), error: error.clone() });
+        self.rest = Some(Box::new(Rest { until: now.monotonic.saturating_add(pause), error: error.clone() }));
     }
 
     /// The error that led to this pause, with what is left of it.

@@ -38,6 +38,8 @@ pub(super) struct Flight {
     pub(super) candidate: Option<Memory>,
     /// Decided, and only to be told to the waiters.
     pub(super) outcome: Option<Outcome>,
+    /// Tokens that a logout found in the store and is about to replace: nobody else will revoke them.
+    pub(super) replaced: Option<Arc<Tokens>>,
     /// A logout superseded it, so that tokens it brings are to be revoked.
     pub(super) logged_out: bool,
 }
@@ -150,6 +152,36 @@ impl Step {
     }
 }
 
+/// Flights that were superseded and are not over yet. In a box, since hardly any session has some.
+#[derive(Debug, Clone, Default)]
+#[expect(clippy::box_collection, reason = "a third of the room while it is empty, and there may be a million")]
+pub(super) struct Ghosts(Option<Box<Vec<Flight>>>);
+
+impl Ghosts {
+    pub(super) fn push(&mut self, flight: Flight) {
+        self.0.get_or_insert_default().push(flight);
+    }
+
+    pub(super) fn remove(&mut self, id: FlightId) {
+        if let Some(ghosts) = &mut self.0 {
+            ghosts.retain(|ghost| ghost.id != id);
+        }
+        self.0.take_if(|ghosts| ghosts.is_empty());
+    }
+
+    pub(super) fn get_mut(&mut self, id: FlightId) -> Option<&mut Flight> {
+        self.0.as_mut()?.iter_mut().find(|ghost| ghost.id == id)
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Flight> {
+        self.0.iter().flat_map(|ghosts| ghosts.iter())
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_none()
+    }
+}
+
 impl Flight {
     pub(super) fn new(id: FlightId, purpose: Purpose) -> Self {
         Self {
@@ -163,6 +195,7 @@ impl Flight {
             rounds: 0,
             candidate: None,
             outcome: None,
+            replaced: None,
             logged_out: false,
         }
     }

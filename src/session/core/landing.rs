@@ -29,7 +29,9 @@ impl Core {
         if !mutant!(WakeBeforeClear) {
             step.wake = Some(match flight.outcome {
                 // A request that did not wait was quicker than the lock, and learned that these are no good either.
-                Some(Outcome::Lent(lent)) if self.refused == Some(lent.version) => Outcome::Look,
+                Some(Outcome::Lent(lent)) if self.refused && self.memory.version() == Some(lent.version) => {
+                    Outcome::Look
+                }
                 outcome => outcome.unwrap_or(Outcome::Look),
             });
         }
@@ -46,7 +48,7 @@ impl Core {
     /// A flight was dropped together with its runtime. What it had brought is not lost; everyone who waits is told, and
     /// the next to need a flight begins one.
     pub(crate) fn died(&mut self, chance: Chance, id: FlightId) -> Step {
-        self.ghosts.retain(|ghost| ghost.id != id);
+        self.ghosts.remove(id);
         let mut step = Step::to(Leg::Unlock { keep: false });
         let Some(flight) = self.flight.take_if(|flight| flight.id == id) else { return step };
         let what = "the runtime that this session's refresh ran on has ended";
@@ -62,7 +64,7 @@ impl Core {
             step.tell.push(Event::StoreFailed(unsaved));
         }
         if let Some(candidate) = flight.candidate {
-            let unsaved = self.unsaved.clone().unwrap_or_default();
+            let unsaved = self.unsaved.as_deref().cloned().unwrap_or_default();
             self.install(candidate, Some(Unsaved { withheld: false, ..unsaved }), &mut step.tell);
         }
         step.save_in = self.save_again(chance);
@@ -72,7 +74,7 @@ impl Core {
 
     /// A flight that a login or a logout superseded goes on to its next stop, and its tokens nowhere.
     pub(super) fn hear_ghost(&mut self, id: FlightId, heard: Heard) -> Step {
-        let Some(ghost) = self.ghosts.iter_mut().find(|ghost| ghost.id == id) else { return Step::to(Leg::Over) };
+        let Some(ghost) = self.ghosts.get_mut(id) else { return Step::to(Leg::Over) };
         let brought = match heard {
             Heard::Refreshed { result, .. } => result.ok().map(std::sync::Arc::new),
             // Written or not, nobody else has them.
@@ -81,7 +83,7 @@ impl Core {
                 Some(Memory::Unread | Memory::Nobody | Memory::Ended(_)) | None => None,
             },
             Heard::Unlocked => {
-                self.ghosts.retain(|ghost| ghost.id != id);
+                self.ghosts.remove(id);
                 return Step::to(Leg::Over);
             }
             Heard::Boarded { .. } | Heard::Lock(_) | Heard::Read(_) | Heard::LockLost | Heard::Revoked => None,

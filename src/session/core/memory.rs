@@ -46,6 +46,8 @@ pub(super) struct Unsaved {
     pub(super) first_reading: bool,
     /// It was never read before the change either.
     pub(super) unread: bool,
+    /// The tokens that a logout ended; whoever logged out revokes them.
+    pub(super) ended: Option<Version>,
     /// A login whose first save has neither ended nor failed: nobody is lent its tokens yet.
     pub(super) withheld: bool,
 }

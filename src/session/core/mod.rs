@@ -6,6 +6,7 @@
 mod board;
 mod chance;
 mod change;
+mod common_rest;
 mod failure;
 mod flight;
 mod landing;
@@ -22,6 +23,7 @@ mod model;
 
 pub(crate) use chance::Chance;
 pub(crate) use change::Changed;
+pub(crate) use common_rest::{CommonRest, Entry, Ticket};
 pub(crate) use flight::{FlightId, Heard, Leg, LockHeard, Outcome, Step, SwapHeard};
 pub(crate) use memory::Lent;
 pub(crate) use need::{Answer, Need};

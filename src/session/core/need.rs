@@ -1,7 +1,7 @@
 //! What a request needs, and what it gets: "is there something newer already?" and boarding a flight, in one step.
 
 use crate::clock::Now;
-use crate::error::AuthError;
+use crate::error::{AuthError, Kind};
 use crate::event::Ending;
 use crate::id::{LoginId, Version};
 use crate::policy::excess;
@@ -68,7 +68,7 @@ impl Core {
         if let Some(flight) = self.flight.as_ref().filter(|_| self.unsaved.as_ref().is_some_and(|own| own.withheld)) {
             return Answer::Wait { flight: flight.id, launch: false };
         }
-        let refused = self.refused == Some(held.version);
+        let refused = self.refused;
         match need {
             Need::Newer(version) if version.generation >= held.version.generation => self.newer(now, held),
             Need::Forced => self.asked_for(now, held, RefreshReason::Forced),
@@ -92,7 +92,7 @@ impl Core {
     /// tokens fare no better: then it does not seem to be the tokens.
     fn newer(&mut self, now: Now, held: &Held) -> Answer {
         if self.flight.is_some() || self.excess.closed_for(now.monotonic).is_none() {
-            self.refused = Some(held.version);
+            self.refused = true;
         }
         self.asked_for(now, held, RefreshReason::Unauthorized)
     }
@@ -112,7 +112,7 @@ impl Core {
     }
 
     fn due(&mut self, now: Now, held: &Held, sent_once: bool) -> Answer {
-        if self.flight.is_some() || self.rests(now).is_some() {
+        if self.flight.is_some() || self.closed || self.rests(now).is_some() {
             return Answer::Go(held.into());
         }
         let flight = self.board(Purpose::Refresh(RefreshReason::Due));
@@ -127,6 +127,10 @@ impl Core {
     pub(super) fn wait_for(&mut self, now: Now, purpose: Purpose) -> Answer {
         if let Some(flight) = &self.flight {
             return Answer::Wait { flight: flight.id, launch: false };
+        }
+        if self.closed {
+            let what = "this session was shut down, and gets no new tokens";
+            return Answer::Fail(AuthError::new(Kind::Misconfigured, &self.id, what));
         }
         if let Some(error) = self.resting(now) {
             return Answer::Fail(error);

@@ -48,9 +48,11 @@ impl Core {
             },
             Heard::Swapped(heard) => self.swapped(now, chance, &mut flight, heard),
             Heard::Revoked => self.unlock(),
-            Heard::Unlocked => return self.land(chance, flight),
+            Heard::Unlocked => return self.land(chance, *flight),
         };
-        self.flight = Some(flight);
+        if !self.ghosts.iter().any(|ghost| ghost.id == id) {
+            self.flight = Some(flight);
+        }
         step
     }
 
@@ -112,9 +114,9 @@ impl Core {
         let ours = flight.candidate.as_ref().unwrap_or(&self.memory);
         let fresh = Unsaved::default();
         let unsaved = if flight.candidate.is_some() {
-            Some(self.unsaved.as_ref().unwrap_or(&fresh))
+            Some(self.unsaved.as_deref().unwrap_or(&fresh))
         } else {
-            self.unsaved.as_ref()
+            self.unsaved.as_deref()
         };
         match board::judge(ours, unsaved, found) {
             // Somebody else has written what this flight was about to.
@@ -135,6 +137,7 @@ impl Core {
             Found::Overwrite => {
                 if flight.candidate.is_none() {
                     self.dirty();
+                    flight.replaced = self.ended_by_logout(found);
                 }
                 self.write(now, chance, flight)
             }
@@ -146,10 +149,21 @@ impl Core {
         }
     }
 
+    /// The tokens of our login that somebody else has stored, and that our logout ends. Those that memory held at the logout are
+    /// revoked already.
+    fn ended_by_logout(&self, found: Option<&Record>) -> Option<Arc<Tokens>> {
+        let logged_out = matches!(&self.memory, Memory::Ended(ended) if ended.ending == Ending::LoggedOut);
+        let (unsaved, found) = (self.unsaved.as_ref()?, found?);
+        // What was stored before this program read it is as much ended.
+        let ours = Some(found.version().login) == self.login() || (unsaved.unread && unsaved.first_reading);
+        let newer = unsaved.ended != Some(found.version());
+        found.tokens().filter(|_| logged_out && ours && newer).map(|tokens| Arc::new(tokens.clone()))
+    }
+
     /// The store holds what memory holds.
     fn same(&mut self, now: Now, chance: Chance, flight: &mut Flight, found: Option<&Record>) -> Step {
         if let Some(found) = found {
-            self.unknown.clone_from(found.unknown());
+            self.keep_unknown(found);
         }
         match (flight.purpose, &self.memory) {
             (Purpose::Refresh(_), _) if flight.busy => self.busy(now, chance, flight),
@@ -229,7 +243,7 @@ impl Core {
             }
         };
         if mutant!(InstallBeforeSave) {
-            self.install(Memory::Tokens(held.clone()), self.unsaved.clone(), &mut Vec::new());
+            self.install(Memory::Tokens(held.clone()), self.unsaved.as_deref().cloned(), &mut Vec::new());
         }
         flight.candidate = Some(Memory::Tokens(held));
         self.write(now, chance, flight)

@@ -11,35 +11,37 @@ use crate::id::{LoginId, SessionId, Version};
 use crate::policy::excess::Window;
 use crate::policy::freshness::Freshness;
 use crate::refresh::contract::Start;
-use crate::session::core::flight::Flight;
+use crate::session::core::flight::{Flight, Ghosts};
 use crate::session::core::memory::{Ended, Held, Memory, Rest, Unsaved};
 use crate::store::record::{Content, Record};
 use crate::tokens::Tokens;
 
-/// The state of one session.
+/// The state of one session. What is seldom there is in boxes: a program may have a million of these.
 #[derive(Debug, Clone)]
 pub(crate) struct Core {
     pub(super) id: SessionId,
-    pub(super) rules: Rules,
+    pub(super) rules: Arc<Rules>,
     pub(super) memory: Memory,
     /// Set while what memory holds is not stored ("dirty").
-    pub(super) unsaved: Option<Unsaved>,
-    /// The tokens that a response called no good, while they are still the ones in memory.
-    pub(super) refused: Option<Version>,
-    pub(super) flight: Option<Flight>,
+    pub(super) unsaved: Option<Box<Unsaved>>,
+    /// A response called the tokens in memory no good.
+    pub(super) refused: bool,
+    pub(super) flight: Option<Box<Flight>>,
     /// Flights that a login or a logout superseded: what they bring is dropped.
-    pub(super) ghosts: Vec<Flight>,
+    pub(super) ghosts: Ghosts,
     pub(super) flights: u64,
-    pub(super) rest: Option<Rest>,
+    pub(super) rest: Option<Box<Rest>>,
     /// Refreshes and readings that failed in a row.
     pub(super) failures: u32,
     /// Savings that failed in a row.
     pub(super) failed_saves: u32,
     pub(super) excess: Window,
     /// The login whose need of a new one was told: it is told once.
-    pub(super) told: Option<LoginId>,
+    pub(super) told: Option<Box<LoginId>>,
     /// Members of the stored record that this version of the crate does not know.
-    pub(super) unknown: Map<String, Value>,
+    pub(super) unknown: Option<Box<Map<String, Value>>>,
+    /// The program has shut the session down: nothing new is begun.
+    pub(super) closed: bool,
 }
 
 /// What does not change in a session's life.
@@ -55,22 +57,23 @@ pub(crate) struct Rules {
 }
 
 impl Core {
-    pub(crate) fn new(id: SessionId, rules: Rules) -> Self {
+    pub(crate) fn new(id: SessionId, rules: impl Into<Arc<Rules>>) -> Self {
         Self {
             id,
-            rules,
+            rules: rules.into(),
             memory: Memory::Unread,
             unsaved: None,
-            refused: None,
+            refused: false,
             flight: None,
-            ghosts: Vec::new(),
+            ghosts: Ghosts::default(),
             flights: 0,
             rest: None,
             failures: 0,
             failed_saves: 0,
             excess: Window::default(),
             told: None,
-            unknown: Map::new(),
+            unknown: None,
+            closed: false,
         }
     }
 
@@ -78,7 +81,7 @@ impl Core {
     pub(crate) fn free(&self) -> Option<&Held> {
         let Memory::Tokens(held) = &self.memory else { return None };
         let withheld = self.unsaved.as_ref().is_some_and(|unsaved| unsaved.withheld);
-        (!withheld && self.flight.is_none() && self.refused != Some(held.version)).then_some(held)
+        (!withheld && self.flight.is_none() && !self.refused).then_some(held)
     }
 
     /// Whether the store was never read.
@@ -120,12 +123,12 @@ impl Core {
     }
 
     pub(super) fn rests(&self, now: Now) -> Option<&Rest> {
-        self.rest.as_ref().filter(|rest| now.monotonic < rest.until)
+        self.rest.as_deref().filter(|rest| now.monotonic < rest.until)
     }
 
     /// Takes over what the store holds.
     pub(super) fn adopt(&mut self, record: &Record, jitter: u32, tell: &mut Vec<Event>) {
-        self.unknown.clone_from(record.unknown());
+        self.keep_unknown(record);
         let memory = match record.content() {
             Content::Tokens(tokens) => Memory::Tokens(self.hold(record.version(), (**tokens).clone(), jitter)),
             Content::Tombstone { ending, since } => {
@@ -150,7 +153,7 @@ impl Core {
     pub(super) fn install(&mut self, memory: Memory, unsaved: Option<Unsaved>, tell: &mut Vec<Event>) {
         let before = self.memory.version();
         let was_ended = matches!(self.memory, Memory::Ended(_));
-        self.unsaved = unsaved;
+        self.unsaved = unsaved.map(Box::new);
         match &memory {
             Memory::Tokens(held) => {
                 if before.map(|version| version.login) != Some(held.version.login) || was_ended {
@@ -160,14 +163,14 @@ impl Core {
                 }
             }
             Memory::Ended(Ended { version, ending: Ending::NeedsLogin(reason), .. }) => {
-                if self.told.replace(version.login) != Some(version.login) {
+                if self.told.replace(Box::new(version.login)).as_deref() != Some(&version.login) {
                     tell.push(Event::NeedsLogin(reason.clone()));
                 }
             }
             Memory::Ended(Ended { ending: Ending::LoggedOut, .. }) => tell.push(Event::LoggedOut),
             Memory::Unread | Memory::Nobody => {}
         }
-        self.refused = self.refused.filter(|refused| memory.version() == Some(*refused));
+        self.refused &= memory.version() == before && matches!(memory, Memory::Tokens(_));
         self.memory = memory;
     }
 
@@ -178,6 +181,40 @@ impl Core {
             Memory::Ended(ended) => Content::Tombstone { ending: ended.ending.clone(), since: ended.since },
             Memory::Unread | Memory::Nobody => return None,
         };
-        Some(Record::new(memory.version()?, content).keeping_unknown_of(&self.unknown))
+        let record = Record::new(memory.version()?, content);
+        Some(match &self.unknown {
+            Some(unknown) => record.keeping_unknown_of(unknown),
+            None => record,
+        })
+    }
+
+    pub(super) fn keep_unknown(&mut self, record: &Record) {
+        let unknown = record.unknown();
+        self.unknown = (!unknown.is_empty()).then(|| Box::new(unknown.clone()));
+    }
+
+    /// Whether nothing would be lost if this were forgotten and read again from the store.
+    pub(crate) fn is_idle(&self, now: Now) -> bool {
+        let at_rest = self.flight.is_none() && self.ghosts.is_empty() && self.unsaved.is_none();
+        at_rest && !self.refused && self.rests(now).is_none() && self.excess.is_empty(now.monotonic)
+    }
+
+    /// The login whose need of a new one was told, for who remembers it while this is forgotten.
+    pub(crate) fn told(&self) -> Option<LoginId> {
+        self.told.as_deref().copied()
+    }
+
+    /// This was told before, when the session was known already and then forgotten.
+    pub(crate) fn was_told(&mut self, login: LoginId) {
+        self.told = Some(Box::new(login));
+    }
+
+    /// Nothing new is begun from now on; what is under way, and saving, goes on.
+    pub(crate) fn close(&mut self) {
+        self.closed = true;
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed
     }
 }

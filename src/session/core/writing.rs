@@ -1,5 +1,7 @@
 //! The part of a flight's program that writes: what it brought, or what memory holds, over what was found.
 
+use std::sync::Arc;
+
 use crate::clock::Now;
 use crate::event::{Ending, Event};
 use crate::session::core::chance::Chance;
@@ -8,6 +10,7 @@ use crate::session::core::memory::{Memory, Unsaved};
 use crate::session::core::state::Core;
 use crate::store::error::StoreError;
 use crate::store::record::Record;
+use crate::tokens::Tokens;
 
 /// So many swaps in one flight may find something else; then the store changes too fast to be written.
 const MOST_ROUNDS: u8 = 4;
@@ -56,6 +59,10 @@ impl Core {
             let outcome = self.outcome();
             return self.arrive(flight, outcome).telling(tell);
         }
+        if let Some(tokens) = flight.replaced.take() {
+            // The logout is written, and whoever waits for that need not wait for the issuer.
+            return self.leave_to_revoke(flight, tokens);
+        }
         flight.expected = self.memory.version();
         match (flight.purpose, &self.memory) {
             (Purpose::Refresh(_), _) if flight.busy => self.busy(now, chance, flight),
@@ -64,12 +71,20 @@ impl Core {
         }
     }
 
+    /// What the flight is left to do is to tell the issuer, which concerns nobody here.
+    fn leave_to_revoke(&mut self, flight: &Flight, tokens: Arc<Tokens>) -> Step {
+        let mut ghost = Flight::new(flight.id, flight.purpose);
+        ghost.logged_out = true;
+        self.ghosts.push(ghost);
+        Step { wake: Some(Outcome::Look), ..Step::to(Leg::Revoke { tokens }) }
+    }
+
     /// What could not be stored is used all the same, and stays to be saved.
     pub(super) fn swap_failed(&mut self, now: Now, flight: &mut Flight, error: &StoreError) -> Step {
         let failed = self.store_error(error);
         let mut tell = vec![Event::StoreFailed(failed)];
         if let Some(candidate) = flight.candidate.take() {
-            let unsaved = Unsaved { withheld: false, ..self.unsaved.clone().unwrap_or_default() };
+            let unsaved = Unsaved { withheld: false, ..self.unsaved.as_deref().cloned().unwrap_or_default() };
             self.install(candidate, Some(unsaved), &mut tell);
             self.recover();
             self.failed_saves = self.failed_saves.saturating_add(1);

@@ -21,8 +21,8 @@ use reqwest::{Body, Request, Response};
 use reqwest_auth_refresh::{
     AuthError, AuthRefresh, AuthRetryStrategy, Demand, Dialect, Ending, Event, Events, InvalidToken, JsonRefresh,
     LoginId, MemberPaths, MemoryStore, NotRetryable, Origins, Record, RefreshError, RefreshGrant, RefreshReason,
-    RefreshRequest, Refresher, RequestBuilderExt, Retried, Session, SessionBuilder, SessionId, Start, StoreError,
-    SystemClock, TokenStore, Tokens, Version, acting_for,
+    RefreshRequest, Refresher, RequestBuilderExt, Retried, Session, SessionBuilder, SessionId, Sessions, Start,
+    StoreError, SystemClock, TokenStore, Tokens, Version, acting_for,
 };
 use reqwest_middleware::{ClientBuilder, ClientWithMiddleware, Middleware, Next, RequestBuilder};
 use secrecy::ExposeSecret;
@@ -60,6 +60,7 @@ pub(crate) async fn all(shown: &Shared) -> Seen {
     stage.placements().await;
     stage.closures().await;
     stage.left_alone().await;
+    stage.many().await;
     stage.marks().await;
     stage.waits().await;
     stage.stores().await;
@@ -416,6 +417,30 @@ impl Stage {
         self.look(&mut scene);
         let demanding = scene.auth.clone().require_login();
         self.show(|shown| shown.debug(&demanding));
+    }
+
+    /// A door for many, and requests that it refuses.
+    async fn many(&mut self) {
+        let sessions = Sessions::builder(self.grant()).build();
+        let mut events = sessions.events();
+        sessions.session(SESSION.secret(0)).login(self.newest()).await.unwrap();
+        let told = events.next().await;
+        let origins = Origins::new(self.api.url("/").trim_end_matches('/')).unwrap();
+        let auth = AuthRefresh::new(&sessions, origins);
+        self.show(|shown| {
+            shown.debug(&sessions);
+            shown.debug(&events);
+            shown.debug(&auth);
+            shown.debug(&reqwest_auth_refresh::Serving::from(&sessions));
+            shown.text(format!("{told:?}"));
+            shown.error(&reqwest_auth_refresh::Missed(3));
+        });
+        let client = ClientBuilder::new(self.http.clone()).with(auth).build();
+        let url = self.api.url(&format!("/me?secret={}", QUERY.secret(0)));
+        for named in [SESSION.secret(0), SESSION.secret(1)] {
+            self.send(client.get(&url).acting_for(named)).await;
+        }
+        self.send(client.get(&url)).await;
     }
 
     /// Second sendings, and what stands in their way.
