@@ -19,6 +19,7 @@ use crate::story::{Story, Table};
 use crate::support::{Fault, Issuer};
 
 /// What a person is told.
+#[allow(clippy::wildcard_enum_match_arm, reason = "there may be more kinds of events one day")]
 fn in_words(event: &Event) -> String {
     match event {
         Event::Now(State::LoggedIn { .. }) | Event::LoggedIn(_) => "logged in".to_owned(),

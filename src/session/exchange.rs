@@ -85,7 +85,7 @@ impl Airborne {
             let (leg, told) = self.engine.hear(self.id, heard);
             self.told(&told);
             heard = match leg {
-                Leg::Lock => Heard::Lock(self.take_lock().await),
+                Leg::Lock { wait } => Heard::Lock(self.take_lock(wait).await),
                 Leg::Read => Heard::Read(self.read().await),
                 Leg::Refresh { tokens, reason } => self.refresh(tokens, reason).await,
                 Leg::Swap { expected, record } => Heard::Swapped(self.swap(expected, &record).await),
@@ -102,9 +102,9 @@ impl Airborne {
         }
     }
 
-    async fn take_lock(&mut self) -> LockHeard {
+    async fn take_lock(&mut self, wait: bool) -> LockHeard {
         let engine = Arc::clone(&self.engine);
-        let wait = engine.shared.bounds.lock;
+        let wait = if wait { engine.shared.bounds.lock } else { Duration::ZERO };
         // The store keeps to the wait by itself; the rest is for one that does not.
         let bound = wait.saturating_add(engine.shared.bounds.load);
         match bounded(bound, async { engine.shared.store.lock(&engine.id, wait).await }).await {

@@ -142,7 +142,10 @@ pub trait TokenStore: Send + Sync + 'static {
     /// writes. When its holder dies, however that happens, it must become free again; waiting should leave the runtime's
     /// threads to others.
     ///
-    /// Provided as [`Lock::NotShared`]: nobody else can see this store, so nobody else need be kept out.
+    /// Provided as [`Lock::NotShared`]: nobody else can see this store, so nobody else need be kept out. Any other answer says
+    /// that others can. Then a session in which nobody is logged in reads the store again before it says so to a request, at
+    /// most once a second, and takes over a login made elsewhere; to learn whether it should, it asks for the lock without
+    /// waiting.
     ///
     /// # Errors
     ///

@@ -17,6 +17,7 @@ mod conformance;
 mod cookie_fences;
 mod cookies;
 mod early_refresh;
+mod elsewhere;
 mod exit;
 #[allow(clippy::wildcard_enum_match_arm, reason = "each call is spoilt by the moods it names, and by no other")]
 mod fake_keyring;

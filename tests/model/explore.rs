@@ -62,6 +62,13 @@ fn scenes() -> Vec<(&'static str, Scene)> {
         ("changes and a fault", Scene { trips: [1, 0], ..scene(1, 1, 1, 1, 0, 0) }),
         ("other processes", scene(0, 1, 0, 1, 0, 2)),
         ("other processes and a fault", Scene { trips: [1, 0], ..scene(1, 1, 0, 1, 1, 1) }),
+        ("a login elsewhere, after a look", Scene { stored: false, trips: [2, 1], ..scene(1, 0, 0, 0, 2, 2) }),
+        ("a dead login, and one elsewhere", Scene { trips: [2, 0], ..scene(1, 0, 0, 1, 1, 1) }),
+        ("a look, and changes", Scene { stored: false, trips: [2, 0], ..scene(0, 1, 1, 0, 1, 1) }),
+        (
+            "a look at a store of one's own",
+            Scene { stored: false, shared: false, trips: [2, 0], ..scene(1, 1, 0, 0, 1, 0) },
+        ),
         ("logs in alone", Scene { stored: false, trips: [1, 0], start: Start::LogsInAlone, ..scene(1, 1, 1, 0, 0, 0) }),
         ("presumed", Scene { stored: false, start: Start::Assumed, ..scene(1, 0, 1, 1, 0, 1) }),
         (

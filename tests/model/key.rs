@@ -22,6 +22,7 @@ impl World {
         core.rests(self.now()).is_some().hash(h);
         core.excess.hash(h);
         core.told.hash(h);
+        (core.alone, core.look_at > self.now().monotonic).hash(h);
         for air in &self.air {
             (core.flights - air.id.0, leg(&air.leg), &air.answer).hash(h);
         }
@@ -68,7 +69,7 @@ fn outcome(outcome: &Outcome) -> u8 {
 
 fn leg(leg: &Leg) -> (u8, Option<crate::id::Version>) {
     match leg {
-        Leg::Lock => (0, None),
+        Leg::Lock { wait } => (u8::from(*wait) * 8, None),
         Leg::Read => (1, None),
         Leg::Refresh { .. } => (2, None),
         Leg::Swap { expected, .. } => (3, *expected),

@@ -8,6 +8,8 @@ use super::request::Ended;
 use super::world::World;
 use crate::event::Ending;
 use crate::session::core::board::{self, Found};
+use crate::session::core::flight::Purpose;
+use crate::session::core::memory::Memory;
 
 /// Each row of the tables that the core decides; "saved" and "dirty" are what memory is, then what the store holds.
 pub(super) const ALL: &[&str] = &[
@@ -40,6 +42,15 @@ pub(super) const ALL: &[&str] = &[
     "dirty: another login, tokens: Yield",
     "dirty: higher, logged out: Yield",
     "dirty: same, tokens: Stored",
+    "look: nothing, nothing",
+    "look: nothing, tokens",
+    "look: nothing, logged out",
+    "look: needs login, tokens",
+    "look: needs login, needs login",
+    "look: logged out, tokens",
+    "look: logged out, logged out",
+    "a look that failed",
+    "a look at a store of one's own: none",
     "swap lost to the same login",
     "swap lost to another login",
     "a save that failed",
@@ -85,6 +96,14 @@ pub(super) fn ended(how: Ended) {
 /// A reading, in the words of the table.
 pub(super) fn read(world: &World, index: usize) {
     let Some(up) = world.core.flight.as_ref().filter(|up| up.id == world.air[index].id) else { return };
+    if up.purpose == Purpose::Look {
+        let ours = match &world.core.memory {
+            Memory::Ended(ended) if ended.ending == Ending::LoggedOut => "logged out",
+            Memory::Ended(_) => "needs login",
+            Memory::Unread | Memory::Nobody | Memory::Tokens(_) => "nothing",
+        };
+        return row(format!("look: {ours}, {}", what(world)));
+    }
     let dirty = if world.core.unsaved.is_some() { "dirty" } else { "saved" };
     let Some(ours) = world.core.memory.version() else {
         return row(format!("first load: {}", what(world)));
@@ -106,6 +125,9 @@ pub(super) fn read(world: &World, index: usize) {
 
 pub(super) fn unavailable(world: &World, index: usize) {
     let Some(up) = world.core.flight.as_ref().filter(|up| up.id == world.air[index].id) else { return };
+    if up.purpose == Purpose::Look {
+        return row("a look that failed");
+    }
     row(match (is_refresh(up), up.shared, world.scene.without_lock) {
         (true, true, false) => "unavailable, shared: no refresh",
         (true, true, true) => "unavailable, shared, but allowed: refresh",

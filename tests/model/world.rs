@@ -248,7 +248,14 @@ impl World {
                     self.requests[index].begun = Some(with.login);
                 }
             }
-            At::Ended(Ended::Unauthorized | Ended::TryLater | Ended::Store | Ended::TimedOut) if request.trips > 1 => {
+            At::Ended(
+                Ended::Unauthorized
+                | Ended::TryLater
+                | Ended::Store
+                | Ended::TimedOut
+                | Ended::Unsigned
+                | Ended::NeedsLogin,
+            ) if request.trips > 1 => {
                 // The flag is taken down when a trip ends; a door that decided by it would have left it.
                 let flag = request.flag && self.scene.driver == Driver::RetryDecidedByFlag;
                 self.requests[index] = Request { flag, ..Request::new(request.trips - 1) };
@@ -415,8 +422,11 @@ impl World {
         }
         let unavailable = || StoreError::unavailable("down");
         match air.leg.clone() {
-            Leg::Lock => {
+            Leg::Lock { .. } => {
                 let lock = if self.scene.shared { LockHeard::Held } else { LockHeard::NotShared };
+                if self.core.flight.as_ref().is_some_and(|up| up.purpose == Purpose::Look) && !self.scene.shared {
+                    row("a look at a store of one's own: none");
+                }
                 self.branch(all, |world| world.hears(index, Heard::Lock(lock)));
                 self.faulty(all, |world| {
                     row(if world.scene.without_lock { "lock unavailable, but allowed" } else { "lock unavailable" });
@@ -627,6 +637,12 @@ impl World {
                 world.grants[usize::from(pair.login)].alive = false;
             });
         }
+        if self.store.is_none() && self.scene.shared && self.left.others > 0 {
+            self.branch(all, |world| {
+                world.left.others -= 1;
+                world.logs_in_elsewhere();
+            });
+        }
         let Some(found) = self.store.clone().filter(|_| self.left.others > 0) else { return };
         let version = found.version();
         let login = usize::from(short(version).0).min(self.grants.len() - 1);
@@ -658,9 +674,7 @@ impl World {
         self.branch(all, |world| {
             other(world);
             world.store_was_lost = true;
-            let (login, version) = world.grant();
-            world.foreign.insert(login);
-            world.write(Record::of_tokens(version, Pair { login, number: 0 }.tokens()));
+            world.logs_in_elsewhere();
         });
         if let (Some(generation), true) = (version.generation.checked_sub(1), found.tokens().is_some()) {
             // Somebody puts back an old copy; or says that the old tokens are dead, having tried no others.
@@ -685,6 +699,12 @@ impl World {
                 }
             });
         }
+    }
+
+    fn logs_in_elsewhere(&mut self) {
+        let (login, version) = self.grant();
+        self.foreign.insert(login);
+        self.write(Record::of_tokens(version, Pair { login, number: 0 }.tokens()));
     }
 
     /// What memory holds, for those who look in from outside.

@@ -98,7 +98,8 @@ impl Core {
             // Whoever waits for tokens began before the change, also where nobody knew yet under which login; and what was
             // found before the change is not lent after it.
             (_, Purpose::Load | Purpose::Refresh(_)) => Outcome::Failed(self.logged_out()),
-            (_, Purpose::Save) => Outcome::Look,
+            // Whoever waits for a look began under no login.
+            (_, Purpose::Save | Purpose::Look) => Outcome::Look,
         };
         flight.logged_out = logged_out;
         let id = flight.id;

@@ -51,12 +51,17 @@ pub(super) enum Purpose {
     Refresh(RefreshReason),
     /// Store what memory holds.
     Save,
+    /// Nobody is logged in here: see whether somebody has logged in elsewhere.
+    Look,
 }
 
 /// What the engine is to do next for a flight, each within its bound.
 #[derive(Debug, Clone)]
 pub(crate) enum Leg {
-    Lock,
+    Lock {
+        /// Whether to wait while somebody else holds it.
+        wait: bool,
+    },
     Read,
     Refresh {
         tokens: Option<Arc<Tokens>>,

@@ -57,6 +57,7 @@ impl Core {
         step.wake = Some(flight.outcome.unwrap_or_else(|| match flight.purpose {
             Purpose::Save => Outcome::NotSaved(unsaved.clone()),
             Purpose::Load | Purpose::Refresh(_) => Outcome::Failed(ended),
+            Purpose::Look => Outcome::Look,
         }));
         let withheld = self.unsaved.as_ref().is_some_and(|unsaved| unsaved.withheld);
         if flight.candidate.is_some() || withheld {

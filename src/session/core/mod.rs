@@ -10,6 +10,7 @@ mod common_rest;
 mod failure;
 mod flight;
 mod landing;
+mod look;
 mod memory;
 mod mutants;
 mod need;

@@ -54,13 +54,25 @@ impl Core {
             Memory::Nobody if self.rules.start == Start::LogsInAlone => {
                 self.wait_for(now, Purpose::Refresh(RefreshReason::FirstLogin))
             }
-            Memory::Nobody => Answer::Nobody,
-            Memory::Ended(ended) if ended.ending == Ending::LoggedOut && begun.is_none() => Answer::Nobody,
-            Memory::Ended(ended) => Answer::Fail(self.ended(ended)),
+            // Whoever began under the login that has ended has their answer.
+            Memory::Nobody | Memory::Ended(_) if begun.is_none() => {
+                let look = self.look(now);
+                look.unwrap_or_else(|| self.without_tokens(begun))
+            }
+            Memory::Nobody | Memory::Ended(_) => self.without_tokens(begun),
             Memory::Tokens(held) => {
                 let held = held.clone();
                 self.tokens_for(now, need, &held)
             }
+        }
+    }
+
+    /// What there is to say when nobody is logged in.
+    fn without_tokens(&self, begun: Option<LoginId>) -> Answer {
+        match &self.memory {
+            Memory::Ended(ended) if ended.ending == Ending::LoggedOut && begun.is_none() => Answer::Nobody,
+            Memory::Ended(ended) => Answer::Fail(self.ended(ended)),
+            Memory::Nobody | Memory::Unread | Memory::Tokens(_) => Answer::Nobody,
         }
     }
 
@@ -163,6 +175,7 @@ impl Core {
         match up.map(|up| up.purpose) {
             Some(Purpose::Load) => "load",
             Some(Purpose::Save) => "save",
+            Some(Purpose::Look) => "look",
             Some(Purpose::Refresh(reason)) => reason.as_str(),
             None => "superseded",
         }

@@ -13,6 +13,7 @@ use crate::refresh::error::{RefreshError, Verdict};
 use crate::session::core::board::{self, Found};
 use crate::session::core::chance::Chance;
 use crate::session::core::flight::{Flight, FlightId, Heard, Leg, LockHeard, Outcome, Purpose, Step};
+use crate::session::core::look;
 use crate::session::core::memory::{Ended, Held, Memory, Unsaved};
 use crate::session::core::mutants::mutant;
 use crate::session::core::state::Core;
@@ -33,8 +34,9 @@ impl Core {
         let step = match heard {
             Heard::Boarded { holds_lock } => match flight.purpose {
                 // Without a lock to wait for it is as if the lock had been asked for and held.
-                Purpose::Refresh(_) if !holds_lock => Step::to(Leg::Lock),
-                Purpose::Refresh(_) | Purpose::Load | Purpose::Save => {
+                Purpose::Refresh(_) if !holds_lock => Step::to(Leg::Lock { wait: true }),
+                Purpose::Look if !holds_lock => Step::to(Leg::Lock { wait: false }),
+                Purpose::Refresh(_) | Purpose::Load | Purpose::Save | Purpose::Look => {
                     flight.shared = holds_lock;
                     Step::to(Leg::Read)
                 }
@@ -57,6 +59,10 @@ impl Core {
     }
 
     fn locked(&mut self, now: Now, chance: Chance, flight: &mut Flight, heard: LockHeard) -> Step {
+        self.alone = matches!(heard, LockHeard::NotShared);
+        if flight.purpose == Purpose::Look {
+            return self.looks_for_others(now, chance, flight, &heard);
+        }
         match heard {
             LockHeard::NotShared => flight.shared = false,
             LockHeard::Held => flight.shared = true,
@@ -75,7 +81,9 @@ impl Core {
         read: Result<Option<Record>, StoreError>,
     ) -> Step {
         let known = self.memory.version().is_some();
+        self.look_again_in(now, look::EVERY);
         match read {
+            Ok(found) if flight.purpose == Purpose::Look => self.looked(now, chance, flight, found.as_ref()),
             Ok(found) => {
                 flight.expected = found.as_ref().map(Record::version);
                 let step = self.found(now, chance, flight, found.as_ref());
@@ -105,6 +113,7 @@ impl Core {
                     self.depart(now, flight, reason)
                 }
                 Purpose::Refresh(_) | Purpose::Load => self.store_failed(now, chance, flight, &error),
+                Purpose::Look => self.look_failed(now, chance, flight, &error),
             },
         }
     }
@@ -212,7 +221,7 @@ impl Core {
             Purpose::Refresh(_) if good => self.outcome(),
             // Whoever waits looks at them again, as somebody who began under this login.
             Purpose::Load => self.outcome(),
-            Purpose::Refresh(_) | Purpose::Save => Outcome::Look,
+            Purpose::Refresh(_) | Purpose::Save | Purpose::Look => Outcome::Look,
         });
         let leg = match dropped {
             Memory::Tokens(held) if revoke => Leg::Revoke { tokens: held.tokens },
@@ -266,7 +275,7 @@ impl Core {
             {
                 match flight.purpose {
                     Purpose::Refresh(reason) => self.depart(now, flight, reason),
-                    Purpose::Load | Purpose::Save => self.refresh_failed(now, chance, flight, error),
+                    Purpose::Load | Purpose::Save | Purpose::Look => self.refresh_failed(now, chance, flight, error),
                 }
             }
             Verdict::Rejected { .. } | Verdict::Unavailable { .. } | Verdict::Misconfigured { .. } => {
@@ -278,7 +287,7 @@ impl Core {
     /// What was stored is lost, and memory has nothing to go on from.
     fn unreadable(&mut self, now: Now, chance: Chance, flight: &mut Flight) -> Step {
         match (self.rules.start, flight.purpose) {
-            (Start::NeedsLogin, Purpose::Load) => {
+            (Start::NeedsLogin, Purpose::Load | Purpose::Look) => {
                 let version = Version::new(chance.login, 0);
                 let ending = Ending::NeedsLogin(NeedsLogin::RecordUnreadable);
                 let mut tell = Vec::new();

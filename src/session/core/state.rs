@@ -36,6 +36,10 @@ pub(crate) struct Core {
     /// Savings that failed in a row.
     pub(super) failed_saves: u32,
     pub(super) excess: Window,
+    /// The store was said to be nobody else's.
+    pub(super) alone: bool,
+    /// The store is not looked at for somebody else's login before this moment, by the monotonic clock.
+    pub(super) look_at: Duration,
     /// The login whose need of a new one was told: it is told once.
     pub(super) told: Option<Box<LoginId>>,
     /// Members of the stored record that this version of the crate does not know.
@@ -71,6 +75,8 @@ impl Core {
             failures: 0,
             failed_saves: 0,
             excess: Window::default(),
+            alone: false,
+            look_at: Duration::ZERO,
             told: None,
             unknown: None,
             closed: false,
