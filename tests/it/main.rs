@@ -40,6 +40,8 @@ mod keyring;
 mod liveness;
 mod logout;
 mod many;
+#[cfg(target_os = "linux")]
+mod mounted;
 mod naive;
 mod no_runtime;
 #[path = "../../examples/generated_client/orders_api.rs"]

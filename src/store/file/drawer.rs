@@ -35,7 +35,14 @@ impl Drawer {
     pub(crate) fn try_change(&self, change: &Change, is_wanted: &dyn Fn() -> bool) -> Result<Option<Swap>, StoreError> {
         let (folder, name) = (self.place.open_or_make()?, self.name());
         match Held::attempt(&folder, &format!("{name}.write-lock"), &self.proven)? {
-            Some(_held) if is_wanted() => self.file(&folder, &name).change(change).map(Some),
+            Some(_held) if is_wanted() => {
+                let writes = matches!(change, Change::Save(_) | Change::Swap(..));
+                if writes && folder.read(&name, 0)?.is_none() {
+                    // Made with the first record, so that it is there to be locked when the disk becomes read-only.
+                    drop(folder.open_lock(&self.refresh_lock())?);
+                }
+                self.file(&folder, &name).change(change).map(Some)
+            }
             Some(_) | None => Ok(None),
         }
     }
@@ -43,7 +50,11 @@ impl Drawer {
     /// Takes the right to refresh, unless somebody else has it.
     pub(crate) fn try_lock(&self) -> Result<Option<Held>, StoreError> {
         let folder = self.place.open_or_make()?;
-        Ok(Held::attempt(&folder, &format!("{}.refresh-lock", self.name()), &self.proven)?)
+        Ok(Held::attempt(&folder, &self.refresh_lock(), &self.proven)?)
+    }
+
+    fn refresh_lock(&self) -> String {
+        format!("{}.refresh-lock", self.name())
     }
 
     fn name(&self) -> String {

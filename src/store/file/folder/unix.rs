@@ -107,7 +107,11 @@ impl Folder {
 
     /// A file to be locked, made if it is not there, and never written to.
     pub(crate) fn open_lock(&self, name: &str) -> Result<File, Trouble> {
-        let opened = self.open_file(name, OFlags::RDWR | OFlags::CREATE);
+        let opened = match self.open_file(name, OFlags::RDWR | OFlags::CREATE) {
+            // What is there can be locked, so that a disk that became read-only keeps nobody from refreshing.
+            Err(Errno::ROFS) => self.open_file(name, OFlags::RDONLY).map_err(|_absent| Errno::ROFS),
+            opened => opened,
+        };
         let (file, stat) = opened.map_err(|errno| Trouble::new("open", &self.path_of(name), errno))?;
         self.check(name, &file, &stat)?;
         Ok(file)
