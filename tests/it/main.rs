@@ -59,6 +59,7 @@ mod redaction;
 mod redirects;
 mod refresh_first;
 mod refresh_grant;
+mod removed_folder;
 mod retry;
 mod saving;
 mod scratch;
