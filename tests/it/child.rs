@@ -3,12 +3,13 @@
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, ChildStdout, Command, Stdio};
+use std::thread::JoinHandle;
 
 /// Another process.
 #[derive(Debug)]
 pub(crate) struct Process {
     child: Child,
-    said: BufReader<ChildStdout>,
+    said: Option<BufReader<ChildStdout>>,
 }
 
 impl Process {
@@ -18,7 +19,7 @@ impl Process {
         let mut program = Command::new(std::env::current_exe().unwrap());
         program.args(["--exact", test, "--ignored", "--nocapture", "--test-threads=2"]).envs(variables);
         let mut child = program.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
-        let said = BufReader::new(child.stdout.take().unwrap());
+        let said = child.stdout.take().map(BufReader::new);
         Self { child, said }
     }
 
@@ -32,7 +33,7 @@ impl Process {
     pub(crate) fn wait_for_front(&mut self, front: &str) -> String {
         loop {
             let mut said = String::new();
-            assert_ne!(self.said.read_line(&mut said).unwrap(), 0, "ended without saying {front:?}");
+            assert_ne!(self.said.as_mut().unwrap().read_line(&mut said).unwrap(), 0, "ended without saying {front:?}");
             if let Some(rest) = said.strip_prefix(front) {
                 return rest.trim().to_owned();
             }
@@ -44,10 +45,16 @@ impl Process {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
         let mut rest = Vec::new();
-        self.said.read_to_end(&mut rest).unwrap();
+        self.said.as_mut().unwrap().read_to_end(&mut rest).unwrap();
         // What comes after the last line end was cut off by the kill.
         let whole = rest.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
         String::from_utf8_lossy(&rest[..whole]).lines().map(str::to_owned).collect()
+    }
+
+    /// Hears every line from now on, on a thread of its own, up to the end of the process.
+    pub(crate) fn listen(&mut self, hear: impl Fn(&str) + Send + 'static) -> JoinHandle<()> {
+        let said = self.said.take().unwrap();
+        std::thread::spawn(move || said.lines().map_while(Result::ok).for_each(|line| hear(&line)))
     }
 
     /// `kill -9`; returns when it is dead.

@@ -50,6 +50,7 @@ mod origins;
 mod outage;
 mod panics;
 mod placement;
+mod process_race;
 mod raw_server;
 mod readme;
 mod readme_blocks;

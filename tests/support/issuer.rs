@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use hyper::body::Bytes;
-use hyper::header::WWW_AUTHENTICATE;
+use hyper::header::{HOST, WWW_AUTHENTICATE};
 use hyper::{HeaderMap, Method, Request, Response, StatusCode};
 use serde_json::Value;
 use tokio::sync::watch;
@@ -15,15 +15,20 @@ use tokio::sync::watch;
 use super::answer::{self, Answer, Body};
 use super::client::Client;
 use super::counters::IssuerCounts;
+use super::devices;
+use super::devices::Devices;
 use super::faults::{Fault, Outage};
 use super::gate::Gate;
-use super::grants::{Grants, Issued};
+use super::grants::{Grants, Issued, Refused};
 use super::server::Server;
+
+/// The path of the device authorization endpoint.
+const DEVICE: &str = "/device_authorization";
 
 /// How long access tokens live if nobody says otherwise.
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// An issuer on loopback: a token endpoint and a revocation endpoint over [`Grants`].
+/// An issuer on loopback: a token, a revocation and a device authorization endpoint over [`Grants`].
 ///
 /// It stops when it is dropped. It serves on the runtime that started it; a test that stops or drops its own runtime
 /// gives it another.
@@ -42,6 +47,7 @@ pub struct Issuer {
 
 struct Desk {
     grants: Grants,
+    devices: Devices,
     clock: Clock,
     at_arrival: Gate,
     at_answer: Gate,
@@ -58,6 +64,7 @@ struct Mood {
     outage: Option<Fault>,
     faults: VecDeque<Fault>,
     last_call: Option<TokenCall>,
+    redemptions: Vec<Redemption>,
     token_calls: usize,
     turned_away: usize,
     revocation_calls: usize,
@@ -70,6 +77,19 @@ pub struct TokenCall {
     pub headers: HeaderMap,
     /// Its form, in order.
     pub form: Vec<(String, String)>,
+}
+
+/// A refresh token as it was used; see [`Issuer::redemptions`].
+#[derive(Debug, Clone)]
+pub struct Redemption {
+    /// The `client_id` that the call named in its form.
+    pub client: Option<String>,
+    /// What was used.
+    pub refresh_token: String,
+    /// When.
+    pub at: SystemTime,
+    /// Why it yielded nothing; `None` where it yielded tokens.
+    pub refused: Option<Refused>,
 }
 
 impl TokenCall {
@@ -101,6 +121,7 @@ impl Issuer {
         let (life, ended) = watch::channel(());
         let desk = Arc::new(Desk {
             grants,
+            devices: Devices::default(),
             clock: Arc::new(clock),
             at_arrival: Gate::opened(),
             at_answer: Gate::opened(),
@@ -195,6 +216,21 @@ impl Issuer {
         &self.desk.at_answer
     }
 
+    /// The device authorization endpoint (RFC 8628).
+    pub fn device_authorization_url(&self) -> String {
+        self.token_url.replace("/token", DEVICE)
+    }
+
+    /// The user enters the code that their device shows, and allows it. False for a code that no device shows.
+    pub fn approve(&self, user_code: &str, user: &str) -> bool {
+        self.desk.devices.approve(user_code, user)
+    }
+
+    /// Every use of a refresh token so far, in order.
+    pub fn redemptions(&self) -> Vec<Redemption> {
+        self.desk.mood().redemptions.clone()
+    }
+
     /// The call that arrived last at the token endpoint.
     pub fn last_call(&self) -> Option<TokenCall> {
         self.desk.mood().last_call.clone()
@@ -235,11 +271,12 @@ impl Desk {
 
     async fn serve(self: Arc<Self>, request: Request<Bytes>) -> Answer {
         match request.uri().path() {
-            "/token" | "/revoke" if request.method() != Method::POST => {
+            "/token" | "/revoke" | DEVICE if request.method() != Method::POST => {
                 Some(answer::empty(StatusCode::METHOD_NOT_ALLOWED, None))
             }
             "/token" => self.token(request).await,
             "/revoke" => Some(self.revoke(&call(request))),
+            DEVICE => Some(answer::json(StatusCode::OK, &self.devices.begin(&host(&request)))),
             _ => Some(answer::empty(StatusCode::NOT_FOUND, None)),
         }
     }
@@ -247,6 +284,9 @@ impl Desk {
     /// The rest of the call is a task of its own: it goes on when its connection ends.
     async fn token(self: Arc<Self>, request: Request<Bytes>) -> Answer {
         let call = call(request);
+        if call.param("grant_type") == Some(devices::GRANT) {
+            return Some(self.device(&call));
+        }
         let fault = self.arrive(&call);
         let mut ended = self.ended.clone();
         let task = tokio::spawn(async move {
@@ -302,7 +342,10 @@ impl Desk {
             return Some(self.turn_away(objection));
         }
         let spent = call.param("refresh_token").unwrap_or_default();
-        let outcome = self.grants.redeem(spent, (self.clock)());
+        let at = (self.clock)();
+        let outcome = self.grants.redeem(spent, at);
+        let (client, refused) = (call.param("client_id").map(str::to_owned), outcome.as_ref().err().copied());
+        self.mood().redemptions.push(Redemption { client, refresh_token: spent.to_owned(), at, refused });
         self.at_answer.pass().await;
         let (status, value) = match outcome.as_ref().map(Issued::to_json) {
             Ok(tokens) => (StatusCode::OK, tokens),
@@ -316,6 +359,14 @@ impl Desk {
             _ => {}
         }
         Some(answer::json(status, &value))
+    }
+
+    /// A device asks whether its user has said yes. No refresh, so neither counted nor faulty.
+    fn device(&self, call: &TokenCall) -> Response<Body> {
+        match self.devices.redeem(call.param("device_code").unwrap_or_default()) {
+            Ok(user) => answer::json(StatusCode::OK, &self.grants.login(&user, (self.clock)()).to_json()),
+            Err(code) => answer::error(StatusCode::BAD_REQUEST, code),
+        }
     }
 
     /// What is wrong with the client or its form.
@@ -340,6 +391,12 @@ impl Desk {
         // RFC 7009 section 2.2: an unknown token is as good as revoked.
         answer::empty(StatusCode::OK, None)
     }
+}
+
+/// The address that the request was sent to.
+fn host(request: &Request<Bytes>) -> String {
+    let host = request.headers().get(HOST).and_then(|host| host.to_str().ok());
+    format!("http://{}", host.unwrap_or_default())
 }
 
 fn call(request: Request<Bytes>) -> TokenCall {
