@@ -76,6 +76,7 @@ mod test_issuer;
 mod token_bytes;
 mod torture;
 mod two_doors;
+mod two_programs;
 mod virtual_issuer;
 mod virtual_world;
 mod wire_storm;
