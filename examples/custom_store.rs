@@ -1,0 +1,116 @@
+//! A store of one's own, and the laws that every store must keep, held against it.
+//!
+//! A store is three methods. This one keeps records in whatever the program keeps its settings in; here that is a table of
+//! texts to bytes. It belongs to one process, so the provided `swap` and `lock` are right for it; what a store that
+//! several processes share must do beyond that is said at [`TokenStore`].
+//!
+//! The feature `conformance` has the laws. In a program of your own they are tests, each with its own name:
+//! `store_conformance!` below. They need the feature in `[dev-dependencies]` only:
+//!
+//! ```toml
+//! reqwest-auth-refresh = { version = "0.1", features = ["conformance"] }
+//! ```
+//!
+//! Run it with `cargo run --example custom_store`, and its tests with `cargo test --example custom_store`.
+
+#![expect(clippy::print_stdout, reason = "the story is for whoever runs the example")]
+
+use std::collections::HashMap;
+use std::error::Error;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use reqwest_auth_refresh::conformance::{self, Subject, hold};
+use reqwest_auth_refresh::{
+    Record, RefreshError, RefreshRequest, Session, SessionId, State, StoreError, TokenStore, Tokens, async_trait,
+};
+
+/// The program's settings: a name, and what it stands for. Clones are one table.
+#[derive(Clone, Default)]
+struct Settings(Arc<Mutex<HashMap<String, Vec<u8>>>>);
+
+impl Settings {
+    /// What cannot be reached is *unavailable*, never *nothing*: that would log people out.
+    fn open(&self) -> Result<MutexGuard<'_, HashMap<String, Vec<u8>>>, StoreError> {
+        self.0.lock().map_err(|_poisoned| StoreError::unavailable("the settings are broken"))
+    }
+}
+
+#[async_trait]
+impl TokenStore for Settings {
+    async fn load(&self, id: &SessionId) -> Result<Option<Record>, StoreError> {
+        let found = self.open()?.get(id.as_str()).cloned();
+        found.map(|bytes| Record::from_bytes(&bytes)).transpose()
+    }
+
+    async fn save(&self, id: &SessionId, record: &Record) -> Result<(), StoreError> {
+        let _before = self.open()?.insert(id.as_str().to_owned(), record.to_bytes().to_vec());
+        Ok(())
+    }
+
+    async fn remove(&self, id: &SessionId) -> Result<(), StoreError> {
+        let _removed = self.open()?.remove(id.as_str());
+        Ok(())
+    }
+}
+
+/// What is kept are secrets, so what is shown is how many there are. There is a law for that too.
+impl std::fmt::Debug for Settings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let count = self.open().map_or(0, |table| table.len());
+        f.debug_struct("Settings").field("count", &count).finish()
+    }
+}
+
+// This is all that a program needs to have its store tried: what it is, and which promises it does not make.
+#[cfg(test)]
+reqwest_auth_refresh::store_conformance! {
+    settings,
+    subject: Subject::new(super::Settings::default()),
+    sessions: many,
+    swap: provided,
+    lasts: no,
+    lock: not_shared,
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    two_runs_of_a_program()?;
+    println!("\nAnd the laws, of which a few are tried here; all of them are tests:");
+    a_few_laws()?;
+    println!("\ncustom_store: every law is kept");
+    Ok(())
+}
+
+/// Logs in, ends, begins again, and is still logged in.
+fn two_runs_of_a_program() -> Result<(), Box<dyn Error>> {
+    let settings = Settings::default();
+    let never = |_: RefreshRequest| async { Err(RefreshError::unavailable("nobody is asked in this example")) };
+    let run = || Session::builder(never).store(settings.clone()).build();
+    let runtime = tokio::runtime::Runtime::new()?;
+    runtime.block_on(async {
+        run().login(Tokens::new("access")?.with_refresh_token("refresh")).await?;
+        println!("The first run logs in; {settings:?}");
+        let second = run();
+        let _token = second.access_token().await?;
+        assert!(matches!(second.state(), State::LoggedIn { saved: true, .. }));
+        println!("The second run is logged in.");
+        Ok(())
+    })
+}
+
+fn a_few_laws() -> Result<(), Box<dyn Error>> {
+    let subject = || std::future::ready(Subject::new(Settings::default()));
+    macro_rules! laws {
+        ($($law:ident)+) => {
+            $(
+                hold(subject(), conformance::$law)?;
+                println!("  kept: {}", stringify!($law).replace('_', " "));
+            )+
+        };
+    }
+    laws!(
+        starts_empty returns_what_was_saved odd_ids_stay_apart tokens_may_be_64_kib_long unknown_members_survive
+        tombstones_are_kept concurrent_saves_leave_one_whole_record a_swap_compares_and_says_what_it_found
+        debug_shows_no_secret a_lock_that_nobody_shares_says_so
+    );
+    Ok(())
+}
