@@ -554,3 +554,47 @@ mod keep_tokens_somewhere_else {
         session.flush().await.unwrap();
     }
 }
+
+mod kept_between_runs {
+    use reqwest_auth_refresh::State;
+
+    include!("readme/kept_between_runs.rs");
+
+    #[test]
+    fn a_session_is_made_and_nothing_is_touched() {
+        let session = session(RefreshGrant::new("https://issuer.example/token", "my-app").unwrap()).unwrap();
+        assert_eq!(session.state(), State::NotLoaded);
+    }
+}
+
+mod many_users {
+    use reqwest_auth_refresh::{AuthError, RefreshGrant, Tokens};
+
+    use crate::support::{Api, Issuer, Tally};
+
+    include!("readme/many_users.rs");
+
+    #[tokio::test]
+    async fn each_user_acts_for_themselves_and_nobody_for_nobody() {
+        let issuer = Issuer::start().await.unwrap();
+        let api = Api::start(&issuer).await.unwrap();
+        let sessions = Sessions::new(RefreshGrant::new(issuer.token_url(), "app").unwrap());
+        for user in ["alice", "bob"] {
+            let tokens = Tokens::from_json(issuer.login(user).to_string()).unwrap();
+            sessions.session(user).login(tokens).await.unwrap();
+        }
+        issuer.revoke_access("alice");
+        let (origins, url) = (Origins::new(api.url()).unwrap(), api.at("/orders"));
+        let all = for_all(&sessions, origins.clone());
+        for user in ["alice", "bob"] {
+            assert!(orders(&all, &url, user).await.unwrap().text().await.unwrap().contains(user));
+        }
+        let nobody = all.get(&url).send().await.unwrap_err();
+        assert!(AuthError::find(&nobody).unwrap().is_misconfigured());
+        let carol = orders(&all, &url, "carol").await.unwrap_err();
+        assert!(AuthError::find(&carol).unwrap().needs_login());
+        let bob = for_one(&reqwest::Client::new(), &sessions, origins, "bob");
+        assert!(bob.get(&url).send().await.unwrap().text().await.unwrap().contains("bob"));
+        assert_eq!((issuer.counts().token_calls, api.counts().all), (1, Tally { ok: 3, refused: 1 }));
+    }
+}
