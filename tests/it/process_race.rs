@@ -62,7 +62,8 @@ struct Field {
     running: Vec<(String, Process)>,
     listeners: Vec<JoinHandle<()>>,
     begun: usize,
-    killed: Vec<(String, SystemTime)>,
+    /// Whom, and between which moments.
+    killed: Vec<(String, [SystemTime; 2])>,
 }
 
 impl Field {
@@ -118,8 +119,10 @@ impl Field {
     /// `kill -9`, and another in its place.
     fn kill(&mut self, nth: usize) {
         let (name, process) = self.running.swap_remove(nth);
+        // What a process held is free before it is known to be dead.
+        let began = SystemTime::now();
         process.kill();
-        self.killed.push((name, SystemTime::now()));
+        self.killed.push((name, [began, SystemTime::now()]));
         self.start();
     }
 
@@ -159,12 +162,14 @@ impl Field {
             let spent = all.iter().find(|one| one.refused.is_none() && one.refresh_token == reuse.refresh_token);
             spent.is_some_and(|spent| {
                 let (grant, generation) = numbers(&spent.refresh_token);
-                let killed = self
-                    .killed
-                    .iter()
-                    .any(|(name, at)| Some(name) == spent.client.as_ref() && spent.at <= *at && *at <= reuse.at);
+                let mut kills = self.killed.iter().filter(|(name, _)| Some(name) == spent.client.as_ref());
+                let killed = kills.any(|(_, [began, dead])| spent.at <= *dead && *began <= reuse.at);
                 // The issuer counts from 1 and the session from 0, and the tokens in question are those that came of it.
-                killed && !said.saved.contains(&(self.logins[grant - 1], generation))
+                let saved = said.saved.contains(&(self.logins[grant - 1], generation));
+                if !killed || saved {
+                    println!("unexplained: {reuse:?} after {spent:?}; killed: {killed}, saved: {saved}");
+                }
+                killed && !saved
             })
         };
         (reused.len(), reused.iter().filter(|reuse| !explained(reuse)).count())

@@ -111,7 +111,9 @@ fn child() {
             match client.get(&me).send().await {
                 Ok(response) if response.status() == 200 => {}
                 Ok(_) => println!("refused"),
-                Err(error) if AuthError::find(&error).is_some_and(AuthError::needs_login) => {}
+                // The login is over, or another has come while this request waited.
+                Err(error)
+                    if AuthError::find(&error).is_some_and(|error| error.needs_login() || error.is_logged_out()) => {}
                 Err(error) => println!("failed {error:?}"),
             }
             tokio::time::sleep(PAUSE).await;
