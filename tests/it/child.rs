@@ -1,7 +1,7 @@
 //! This test binary, started again as another process that plays one part.
 
 use std::ffi::OsStr;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::thread::JoinHandle;
 
@@ -38,6 +38,11 @@ impl Process {
                 return rest.trim().to_owned();
             }
         }
+    }
+
+    /// Tells it this.
+    pub(crate) fn say(&mut self, line: &str) {
+        writeln!(self.child.stdin.as_mut().unwrap(), "{line}").unwrap();
     }
 
     /// `kill -9`; returns the whole lines that were not read yet.

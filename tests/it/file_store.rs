@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use reqwest_auth_refresh::{
-    FileStore, Lock, LoginId, NoAppFolder, Record, SessionId, StoreError, Swap, TokenStore, Tokens, Version,
+    FileStore, Lock, LoginId, NoAppFolder, Record, Sealed, SealingKey, SealingKeys, SessionId, StoreError, Swap,
+    TokenStore, Tokens, Version,
 };
 use rustix::fs::Mode;
 
@@ -16,6 +17,8 @@ use crate::scratch::{Scratch, names_in};
 /// Where a child saves, and under which umask. Without it there is no child.
 const FOLDER: &str = "SAVER_CHILD_FOLDER";
 const UMASK: &str = "SAVER_CHILD_UMASK";
+/// Whether it seals what it saves.
+const SEALED: &str = "FILE_STORE_CHILD_SEALED";
 
 /// A file of a newer major form, and one whose record is.
 pub(crate) const NEWER: [&str; 2] = [
@@ -337,9 +340,14 @@ async fn saver() {
     let Some(folder) = std::env::var_os(FOLDER) else { return };
     let umask: u32 = std::env::var(UMASK).unwrap().parse().unwrap();
     let _before = rustix::process::umask(Mode::from_raw_mode(umask));
-    let store = FileStore::new(folder);
+    let file = FileStore::new(folder);
+    let store: Box<dyn TokenStore> = if std::env::var_os(SEALED).is_some() {
+        Box::new(Sealed::new(file, SealingKeys::new(SealingKey::new("key", &[7; 32]).unwrap())))
+    } else {
+        Box::new(file)
+    };
     store.save(&id(), &record(1)).await.unwrap();
-    assert_eq!(stored(&store).await, Some(1));
+    assert_eq!(store.load(&id()).await.unwrap().map(|record| record.version().generation), Some(1));
     let ended = r#"{"major":1,"login":"cafe","generation":8,"tombstone":{"why":"logged_out","since":1}}"#;
     store.save(&id(), &Record::from_bytes(ended.as_bytes()).unwrap()).await.unwrap();
     assert!(matches!(store.lock(&id(), Duration::ZERO).await.unwrap(), Lock::Held(_)));
@@ -368,13 +376,14 @@ mod strace {
     use super::*;
 
     /// The calls to the system by which a file was written, in order, each as `strace` shows it.
-    fn calls(folder: &Path, scratch: &Scratch) -> Vec<String> {
+    fn calls(folder: &Path, scratch: &Scratch, sealed: bool) -> Vec<String> {
         let log = scratch.join("strace");
         let mut program = std::process::Command::new("strace");
         program.args(["-f", "-y", "-qq", "-e", "signal=none", "-s", "0", "-o"]).arg(&log);
         program.args(["-e", "trace=openat,write,fsync,fdatasync,rename,renameat,renameat2,fchmod,fchmodat,chmod"]);
         program.arg(std::env::current_exe().unwrap()).args(["--exact", "file_store::saver", "--ignored"]);
         program.env(FOLDER, folder).env(UMASK, "0").stdout(std::process::Stdio::null());
+        program.envs(sealed.then_some((SEALED, "1")));
         assert!(program.status().expect("strace is needed").success());
         let log = fs::read_to_string(log).unwrap();
         let ours = log.lines().filter(|line| line.contains(folder.to_str().unwrap()) && !line.contains("lock"));
@@ -390,19 +399,22 @@ mod strace {
     #[test]
     #[ignore = "torture: needs strace"]
     fn a_save_opens_writes_syncs_renames_and_syncs_in_this_order() {
-        let scratch = Scratch::new();
-        let folder = scratch.join("tokens");
-        let calls = calls(&folder, &scratch);
-        let (new, mut at) = (format!("{DEFAULT}.new"), 0);
-        for _save in ["tokens", "tombstone"] {
-            at = find(&calls, at, "openat", &[&new, "O_CREAT|O_EXCL", "O_NOFOLLOW", "0600)"]);
-            at = find(&calls, at, "write", &[&new]);
-            at = find(&calls, at, "fsync", &[&new]);
-            at = find(&calls, at, "renameat", &[&new]);
-            at = find(&calls, at, "fsync", &["tokens>"]);
+        for sealed in [false, true] {
+            let scratch = Scratch::new();
+            let folder = scratch.join("tokens");
+            let calls = calls(&folder, &scratch, sealed);
+            let (new, mut at) = (format!("{DEFAULT}.new"), 0);
+            for _save in ["tokens", "tombstone"] {
+                at = find(&calls, at, "openat", &[&new, "O_CREAT|O_EXCL", "O_NOFOLLOW", "0600)"]);
+                at = find(&calls, at, "write", &[&new]);
+                at = find(&calls, at, "fsync", &[&new]);
+                at = find(&calls, at, "renameat", &[&new]);
+                at = find(&calls, at, "fsync", &["tokens>"]);
+            }
+            let of = |name: &str| calls.iter().filter(|call| call.starts_with(name)).count();
+            let counts = (of("write"), of("fsync"), of("rename"), of("fchmod") + of("chmod"));
+            assert_eq!(counts, (2, 4, 2, 0), "sealed: {sealed}, {calls:#?}");
         }
-        let of = |name: &str| calls.iter().filter(|call| call.starts_with(name)).count();
-        assert_eq!((of("write"), of("fsync"), of("rename"), of("fchmod") + of("chmod")), (2, 4, 2, 0), "{calls:#?}");
         println!("figure: file_save_system_calls_in_order = 5 calls");
     }
 }

@@ -39,6 +39,7 @@ mod kernel_keyring;
 mod keyring;
 mod liveness;
 mod logout;
+mod logout_elsewhere;
 mod many;
 #[cfg(target_os = "linux")]
 mod mounted;
