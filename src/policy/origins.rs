@@ -92,6 +92,7 @@ impl Origins {
     }
 
     /// These origins and those.
+    #[cfg(not(target_arch = "wasm32"))] // where a client cannot be guarded
     pub(crate) fn joined(mut self, more: &Self) -> Self {
         self.others.push(more.first.clone());
         self.others.extend(more.others.iter().cloned());

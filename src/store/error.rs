@@ -33,8 +33,9 @@ impl StoreError {
 
     /// Something is stored, and it is no record: cut short, or not ours.
     ///
-    /// A store that says so has set the broken content aside, so that it is kept for whoever wants to look at it, and the
-    /// next [`load`](crate::TokenStore::load) finds nothing.
+    /// A store that says so should set the broken content aside, so that it is kept for whoever wants to look at it, and the
+    /// next [`load`](crate::TokenStore::load) finds nothing. Whether or not it can, a [`save`](crate::TokenStore::save)
+    /// replaces it.
     #[must_use]
     pub fn unreadable(source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self { kind: Kind::Unreadable, source: Some(Arc::from(source.into())) }
@@ -69,7 +70,7 @@ impl fmt::Display for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.kind {
             Kind::Unavailable => "the token store is unavailable",
-            Kind::Unreadable => "the stored record cannot be read; it was set aside",
+            Kind::Unreadable => "the stored record cannot be read, and what it held is lost",
             Kind::Newer => "the stored record was written by a newer version of this program; it is left alone",
         })
     }

@@ -161,6 +161,8 @@ async fn a_file_of_another_session_is_not_taken_for_ones_own() {
     single.save(&id(), &record(1)).await.unwrap();
     unavailable(single.load(&SessionId::from("bob")).await);
     unavailable(single.save(&SessionId::from("bob"), &record(2)).await);
+    unavailable(single.remove(&SessionId::from("bob")).await);
+    unavailable(single.lock(&SessionId::from("bob"), Duration::ZERO).await);
     assert_eq!(stored(&single).await, Some(1));
     assert_eq!(single.path(), folder.join("mine"));
 }

@@ -228,6 +228,7 @@ async fn first_starts_at_once_make_one_key() {
         let found = ended.iter().filter(|end| matches!(end, Ok(Ok(Swap::Found(Some(_)))))).count();
         assert_eq!((done, found), (1, 3));
         keys += keyring.keys().len();
+        assert_eq!(keyring.writes.load(Ordering::Relaxed), 1, "none is made to be thrown away");
     }
     println!("figure: keyring_first_starts_keys_too_many = {} of {rounds}", keys - rounds);
     assert_eq!(keys, rounds);
@@ -257,6 +258,42 @@ async fn a_key_that_is_gone_is_replaced_when_a_person_says_so() {
     session(store).login(Tokens::new("again").unwrap()).await.unwrap();
     let own = session(folder.store(&keyring));
     assert_eq!(own.access_token().await.unwrap().expose_secret(), "again");
+}
+
+#[tokio::test]
+async fn a_running_program_seals_with_the_key_that_another_has_made() {
+    let (folder, keyring) = logged_in().await;
+    let running = session(folder.store(&keyring));
+    running.access_token().await.unwrap();
+    // The first key is gone for good, and a person has said so and has logged in again.
+    keyring.clear();
+    let store = folder.store(&keyring);
+    store.renew_key().await.unwrap();
+    store.remove(&id()).await.unwrap();
+    session(store.clone()).login(Tokens::new("second").unwrap()).await.unwrap();
+
+    running.login(Tokens::new("third").unwrap()).await.unwrap();
+    let next = session(folder.store(&keyring));
+    assert_eq!(next.access_token().await.unwrap().expose_secret(), "third");
+    assert_eq!(keyring.keys().len(), 1);
+}
+
+#[tokio::test]
+async fn keys_renewed_at_once_leave_the_one_that_is_used() {
+    for _ in 0..20 {
+        let (folder, keyring) = logged_in().await;
+        let store = folder.store(&keyring);
+        let renewals = (0..4).map(|_| {
+            let store = store.clone();
+            tokio::spawn(async move { store.renew_key().await })
+        });
+        for renewal in futures_util::future::join_all(renewals).await {
+            renewal.unwrap().unwrap();
+        }
+        store.save(&id(), &record(7)).await.unwrap();
+        let version = folder.store(&keyring).load(&id()).await.unwrap().unwrap().version();
+        assert_eq!((version, keyring.keys().len()), (record(7).version(), 5), "one more for each renewal");
+    }
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! Nobody is logged in here, and the store can be seen by others: somebody may have logged in elsewhere.
 //!
 //! A request that finds nobody logged in has the store read again, at a bounded rate, before it is told so. Nothing is sent
-//! and nothing is written for it. Only a login, or the end of another one, is news: what was logged out of here stays so.
+//! for it and no record is written; the lock that tells whether there are others may be a file. Only a login, or the end of another one, is news: what was logged out of here stays so.
 
 use std::time::Duration;
 

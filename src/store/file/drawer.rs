@@ -50,6 +50,9 @@ impl Drawer {
     /// Takes the right to refresh, unless somebody else has it.
     pub(crate) fn try_lock(&self) -> Result<Option<Held>, StoreError> {
         let folder = self.place.open_or_make()?;
+        if self.place.is_one_file() {
+            self.file(&folder, &self.name()).refuse_another()?;
+        }
         Ok(Held::attempt(&folder, &self.refresh_lock(), &self.proven)?)
     }
 

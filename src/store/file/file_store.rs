@@ -53,7 +53,8 @@ const WRITE_WAIT: Duration = Duration::from_secs(4);
 /// # What it survives
 ///
 /// - **A crash, `kill -9` or power failure at any moment.** A record is written to a second file, synced, renamed over the
-///   first, and the folder synced: the old or the new tokens are there, never neither.
+///   first, and the folder synced: the old or the new tokens are there, never neither. What a killed write leaves behind
+///   (`….new`) is gone with the next one.
 /// - **Other processes**, of the same user on the same machine: one refreshes, the others adopt what it saved. What must
 ///   not happen twice is kept apart by file locks, which the system gives back when a process dies, however it dies.
 /// - **Broken content.** Each file carries a checksum. What is not whole is renamed to `….broken-1` (of which three are
@@ -78,8 +79,9 @@ const WRITE_WAIT: Duration = Duration::from_secs(4);
 /// On Windows a file is readable for whoever its folder says: use [`for_app`](Self::for_app), or a folder in the user's
 /// profile. (The code for Windows is reviewed, not tested.)
 ///
-/// Nothing is opened before the first call. Clones, and stores made for the same place, may be used side by side. Work on
-/// the disk is done on threads of its own, at most eight at once, which hold up neither the runtime nor its end.
+/// Nothing is opened before the first call. Clones, and stores made for the same place, may be used side by side. What is
+/// read and written is read and written on threads of its own, at most eight at once, which hold up neither the runtime nor
+/// its end; only to see that a lock is still held, and to give it back, takes a few system calls where it is asked.
 #[derive(Debug, Clone)]
 pub struct FileStore {
     place: Arc<Place>,

@@ -49,9 +49,18 @@ impl RecordFile<'_> {
         }
     }
 
+    /// Nobody but the session in the file has a say about a file that was named by the program.
+    pub(crate) fn refuse_another(&self) -> Result<(), StoreError> {
+        match self.read() {
+            Err(error) if self.named && error.is_unavailable() => Err(error),
+            _ => Ok(()),
+        }
+    }
+
     /// Carries out a change. Only for whoever holds the write lock.
     pub(crate) fn change(&self, change: &Change) -> Result<Swap, StoreError> {
         if matches!(change, Change::Remove) {
+            self.refuse_another()?;
             self.forget()?;
             return Ok(Swap::Done);
         }

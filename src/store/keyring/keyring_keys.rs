@@ -2,12 +2,12 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 
 use crate::id::SessionId;
-use crate::store::contract::{Lock, Swap, TokenStore};
+use crate::store::contract::{Lock, LockGuard, Swap, TokenStore};
 use crate::store::error::StoreError;
 use crate::store::file::file_store::FileStore;
 use crate::store::keyring::entry;
@@ -46,17 +46,16 @@ impl KeyringKeys {
         bound: Duration,
         session: Option<&SessionId>,
     ) -> Result<SealingKey, StoreError> {
-        if let Some(key) = self.known().newest.clone() {
-            return Ok(key);
-        }
+        // Another program may have made a newer one since, and may have had to: this one may be gone.
         if let Some(record) = self.key_record().await? {
             return self.newest_by(bound, &record).await;
         }
-        let _guard = match self.files.lock(&reserved(), bound).await? {
-            Lock::Held(guard) => Some(guard),
-            Lock::NotShared => None,
-            Lock::Busy => return Err(StoreError::unavailable("another process has been making the key for too long")),
-        };
+        if let Some(key) = self.known().newest.clone() {
+            return Ok(key);
+        }
+        let began = Instant::now();
+        let _lock = self.sole_maker(bound).await?;
+        let bound = bound.saturating_sub(began.elapsed());
         if let Some(record) = self.key_record().await? {
             return self.newest_by(bound, &record).await;
         }
@@ -69,9 +68,21 @@ impl KeyringKeys {
 
     /// A key that takes the place of the newest, whether that can be read or not.
     pub(crate) async fn renewed_within(&self, bound: Duration) -> Result<(), StoreError> {
+        let began = Instant::now();
+        let _lock = self.sole_maker(bound).await?;
         let before = self.key_record().await?;
-        let key = self.make(bound).await?;
+        self.known().fresh.take_if(|fresh| before.as_ref().and_then(named_by) == Some(fresh.id()));
+        let key = self.make(bound.saturating_sub(began.elapsed())).await?;
         self.name(bound, key, before.as_ref()).await.map(drop)
+    }
+
+    /// One key is made at a time, here and in other programs.
+    async fn sole_maker(&self, bound: Duration) -> Result<Option<Box<dyn LockGuard>>, StoreError> {
+        match self.files.lock(&reserved(), bound).await? {
+            Lock::Held(guard) => Ok(Some(guard)),
+            Lock::NotShared => Ok(None),
+            Lock::Busy => Err(StoreError::unavailable("another process has been making the key for too long")),
+        }
     }
 
     /// The record that names the newest key, if there is one.
@@ -111,7 +122,9 @@ impl KeyringKeys {
                 Ok(key)
             }
             Swap::Found(found) => {
-                let unused = self.known().fresh.take();
+                let named = found.as_ref().and_then(named_by);
+                // It may be the one: named by a call that was dropped before it could say so.
+                let unused = self.known().fresh.take().filter(|fresh| named != Some(fresh.id()));
                 if let Some(unused) = unused {
                     let service = Arc::clone(&self.service);
                     let forget =

@@ -69,8 +69,8 @@ const UNLOCK_BOUND: Duration = Duration::from_secs(60);
 ///
 /// # Keyring, else file
 ///
-/// Many machines have no keyring: servers, containers, a login over SSH. [`or_file`](Self::or_file) decides once, before the
-/// first login, and stays with it.
+/// Many machines have no keyring: servers, containers, a login over SSH. [`or_file`](Self::or_file) decides at the start of
+/// a program, and a folder for which the keyring was once chosen stays with it.
 ///
 /// # The key
 ///
@@ -173,7 +173,8 @@ impl KeyringStore {
     ///
     /// The keyring is chosen when it was chosen before, also when it cannot be reached now, since what was sealed cannot be
     /// read without it; or when it gives a key [now](Self::unlock). Where files were chosen before and there is a keyring
-    /// now, their sessions stay logged in and are sealed at their next refresh.
+    /// now, their sessions stay logged in and are sealed at their next refresh. A program that chose files and still runs
+    /// then cannot read what was sealed: to it those sessions are unavailable, until it starts again.
     ///
     /// ```
     /// # use reqwest_auth_refresh::{KeyringStore, RefreshError, RefreshRequest, Session, keyring_core};
@@ -198,7 +199,7 @@ impl KeyringStore {
         Ok(Arc::new(self.keys.files))
     }
 
-    /// Makes a new key, which seals from now on. The one before stays in the keyring and opens what it has sealed.
+    /// Makes a new key, which seals from now on, in other running programs too. The one before stays in the keyring and opens what it has sealed.
     ///
     /// Also for a key that is gone: what that sealed stays [unavailable](StoreError::is_unavailable) until it is
     /// [removed](TokenStore::remove), and a login can be saved then.

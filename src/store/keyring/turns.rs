@@ -16,7 +16,7 @@ use crate::store::keyring::native::native;
 /// of the old one will never come. A person who is asked for a password has as long as this.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// So many calls are given up at most. Each leaves a thread that stands still, perhaps for ever.
+/// So many calls are given up at most, of those that have not come back. Each leaves a thread that stands still, perhaps for ever.
 const GIVEN_UP: u32 = 3;
 
 /// How a keyring is reached.
@@ -92,9 +92,9 @@ impl Turns {
         let (answer, answered) = oneshot::channel();
         let this = Arc::clone(self);
         let thread = std::thread::Builder::new().name("keyring".to_owned()).spawn(move || {
-            set(&since, Some(Instant::now()));
+            *since.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
             let result = catch_unwind(AssertUnwindSafe(|| work(&Keyring(&*this.connect))));
-            set(&since, None);
+            this.came_back(&since);
             drop(permit);
             let _unheard = answer.send(result.unwrap_or_else(|panic| {
                 drop_quietly(panic);
@@ -108,11 +108,23 @@ impl Turns {
     /// What to wait for, after giving up a call that has been under way for too long.
     fn turn(&self) -> (Arc<Semaphore>, Arc<Mutex<Option<Instant>>>) {
         let mut turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
-        let since = *turn.since.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut since = turn.since.lock().unwrap_or_else(PoisonError::into_inner);
         if since.is_some_and(|since| since.elapsed() > self.patience) && turn.given_up < GIVEN_UP {
+            *since = None; // It is not waited for; see `came_back`.
+            drop(since);
             *turn = Turn::new(turn.given_up + 1);
+        } else {
+            drop(since);
         }
         (Arc::clone(&turn.free), Arc::clone(&turn.since))
+    }
+
+    /// A call has ended. If it had been given up, another one may be.
+    fn came_back(&self, since: &Mutex<Option<Instant>>) {
+        let began = since.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if began.is_none() {
+            self.turn.lock().unwrap_or_else(PoisonError::into_inner).given_up -= 1;
+        }
     }
 }
 
@@ -120,10 +132,6 @@ impl Turn {
     fn new(given_up: u32) -> Self {
         Self { free: Arc::new(Semaphore::new(1)), since: Arc::default(), given_up }
     }
-}
-
-fn set(since: &Mutex<Option<Instant>>, to: Option<Instant>) {
-    *since.lock().unwrap_or_else(PoisonError::into_inner) = to;
 }
 
 /// What a keyring's error says, without what it may hold: some of them carry the secret itself.
@@ -181,6 +189,9 @@ mod tests {
         assert!(turns.ask(SHORT, |_| Ok(7)).await.is_err(), "no thread stands still beside those four");
         until.wait();
         assert_eq!(turns.ask(LONG, |_| Ok(7)).await.ok(), Some(7), "and when they have gone, it is as before");
+        while turns.turn.lock().unwrap().given_up > 0 {
+            std::thread::yield_now();
+        }
     }
 
     #[tokio::test]
