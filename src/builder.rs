@@ -213,8 +213,9 @@ impl SessionBuilder<Sessions> {
         self
     }
 
-    /// How many sessions are kept in memory although nobody uses them; 10,000 by default. Beyond that, those are forgotten
-    /// first that were used longest ago, roughly. Sessions that are in use, or in trouble, do not count as such.
+    /// How many sessions are kept in memory; 10,000 by default. Beyond that, those that nobody uses are forgotten, first those
+    /// that were used longest ago, roughly. Sessions that are in use, or in trouble, are counted and never forgotten: a
+    /// program that holds handles to many should allow for more.
     pub fn most_idle(mut self, most: usize) -> Self {
         self.most_idle = most;
         self

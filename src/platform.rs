@@ -75,7 +75,7 @@ mod native {
         START.get_or_init(Instant::now).elapsed()
     }
 
-    #[cfg(feature = "refresh-grant")]
+    #[cfg(any(feature = "refresh-grant", feature = "file-store"))]
     pub(crate) async fn sleep(duration: Duration) {
         tokio::time::sleep(duration).await;
     }

@@ -22,7 +22,8 @@ static EVER: AtomicBool = AtomicBool::new(false);
 /// [on the request](crate::RequestBuilderExt::acting_for); where a client can be had for each session, make one, over one
 /// shared `reqwest::Client`.
 ///
-/// The name goes with the future, over every `.await`, and not into tasks that it spawns: wrap those in [`carry`]. Items that
+/// The name goes with the future, over every `.await`, and not into tasks that it spawns: wrap those in [`carry`]. (Only a
+/// `LocalSet` that is run within runs its tasks within.) Items that
 /// other crates keep in `task-local-extensions` cannot be seen inside.
 ///
 /// ```
@@ -42,25 +43,26 @@ static EVER: AtomicBool = AtomicBool::new(false);
 /// # Panics
 ///
 /// When `future` does; the session outside is then the one it was.
-pub async fn acting_for<F: Future>(session: impl Into<SessionId>, future: F) -> F::Output {
-    // Whoever runs within has this done before, in the same task.
-    EVER.store(true, Ordering::Relaxed);
+pub fn acting_for<F: Future>(session: impl Into<SessionId>, future: F) -> impl Future<Output = F::Output> {
+    within(Some(session.into()), future)
+}
+
+/// The same future with the ambient session of where this is called, or with none if there is none, for handing it to `tokio::spawn`.
+pub fn carry<F: Future>(future: F) -> impl Future<Output = F::Output> {
+    within(session(), future)
+}
+
+/// The future with this ambient session, or with none, whatever there is where it is awaited.
+async fn within<F: Future>(session: Option<SessionId>, future: F) -> F::Output {
     let mut extensions = Extensions::new();
-    extensions.insert(Ambient(session.into()));
+    if let Some(session) = session {
+        // Whoever runs within has this done before, in the same task.
+        EVER.store(true, Ordering::Relaxed);
+        extensions.insert(Ambient(session));
+    }
     // The crate swaps its map in and out, and a panic that passed through it would leave the wrong one in.
     let (_left, output) = with_extensions(extensions, AssertUnwindSafe(future).catch_unwind()).await;
     output.unwrap_or_else(|panic| resume_unwind(panic))
-}
-
-/// The same future with the ambient session of where this is called, for handing it to `tokio::spawn`.
-pub fn carry<F: Future>(future: F) -> impl Future<Output = F::Output> {
-    let carried = session();
-    async move {
-        match carried {
-            Some(session) => acting_for(session, future).await,
-            None => future.await,
-        }
-    }
 }
 
 /// The ambient session, if there is one.

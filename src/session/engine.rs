@@ -219,12 +219,12 @@ impl Engine {
         doubted
     }
 
-    /// Where to wait until the store was read for the first time, and what to launch for it; `None` when it was read, or is
-    /// left alone at the moment.
-    pub(crate) fn load(&self) -> Option<(Waiter<Outcome>, Option<FlightId>)> {
+    /// Where to wait until it is known who is logged in, also where that was in another program, and what to launch for it;
+    /// `None` when it is.
+    pub(crate) fn catch_up(&self) -> Option<(Waiter<Outcome>, Option<FlightId>)> {
         let now = self.now();
         let mut guarded = self.guard();
-        let (flight, launch) = guarded.core.load(now)?;
+        let (flight, launch) = guarded.core.load(now).or_else(|| guarded.core.look_now(now))?;
         Some((guarded.waiter(flight), launch.then_some(flight)))
     }
 
@@ -296,8 +296,15 @@ impl Engine {
     pub(crate) fn idle(&self) -> Option<Idle> {
         let now = self.now();
         let guarded = self.guard();
-        let idle = guarded.core.is_idle(now) && !guarded.saver && guarded.kept.is_none();
+        // One that was shut down alone would begin anew; where all were, the next one is closed as well.
+        let reopens = guarded.core.is_closed() && !self.shared.is_closed();
+        let idle = guarded.core.is_idle(now) && !reopens && !guarded.saver && guarded.kept.is_none();
         idle.then(|| Idle { told: guarded.core.told() })
+    }
+
+    /// Whether a change is not stored yet.
+    pub(crate) fn has_unsaved(&self) -> bool {
+        self.guard().core.has_unsaved()
     }
 
     /// Begins nothing new from now on.

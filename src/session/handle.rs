@@ -122,14 +122,18 @@ impl Session {
     /// Once polled, the logout happens, is written and told to the issuer whether or not this is dropped.
     pub async fn logout(&self) -> Result<LogoutReport, AuthError> {
         let changes = self.0.changes();
-        if self.state() == State::NotLoaded {
-            // What is to be revoked is in the store. If it cannot be read, the logout stands without.
+        if let Some((mut known, launch)) = self.0.catch_up() {
+            // Who is to be logged out, and what is to be revoked, is in the store. If it cannot be read, the logout stands
+            // without.
+            if let Some(flight) = launch {
+                exchange::launch(&self.0, flight);
+            }
             let (tell, told) = tokio::sync::oneshot::channel();
             let session = self.clone();
             let working = self.0.working();
             let spawned = platform::spawn(async move {
                 let _working = working;
-                waiting::loaded(&session.0).await;
+                let _known = platform::within(session.0.shared.bounds.load, known.outcome()).await;
                 drop(tell.send(session.log_out(changes).await));
             });
             if spawned.is_ok()
@@ -143,6 +147,8 @@ impl Session {
 
     async fn log_out(&self, changes: u32) -> Result<LogoutReport, AuthError> {
         let Some(change) = self.0.log_out(changes) else {
+            // A logout that could not be written is not done, however often it is called.
+            waiting::caught_up(&self.0).await?;
             return Ok(LogoutReport { revocation: Ok(Revocation::NotConfigured) });
         };
         exchange::launch(&self.0, change.save);

@@ -213,6 +213,7 @@ impl Table {
         if self.ring.capacity() > 2 * needed + LOOK {
             self.ring.shrink_to(needed);
             self.engines.shrink_to(needed);
+            self.told.shrink_to(2 * self.told.len());
         }
     }
 }

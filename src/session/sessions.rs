@@ -16,8 +16,9 @@ use crate::session::shared::Shared;
 
 /// Many logins behind their ids, each a [`Session`] of its own: for a program that acts for many users.
 ///
-/// They share a refresher, a store and settings, and nothing else: sessions never wait for each other, and one user's failure
-/// is that user's. Cloning is cheap, and all clones are one.
+/// They share a refresher, a store and settings, and nothing else: one user's failure is that user's. Sessions never wait for
+/// each other, unless more want new tokens than [may at once](crate::SessionBuilder::most_refreshes_at_once); where
+/// tenants have issuers of their own, one `Sessions` for each keeps a slow one from taking those places from the others. Cloning is cheap, and all clones are one.
 ///
 /// ```
 /// use reqwest_auth_refresh::{AuthRefresh, Origins, RefreshError, RefreshRequest, RequestBuilderExt, Sessions, Tokens};

@@ -91,15 +91,6 @@ async fn ask(engine: &Arc<Engine>, mut need: Need, mut begun: Option<LoginId>) -
     }
 }
 
-/// Waits until the store was read for the first time, or could not be.
-pub(crate) async fn loaded(engine: &Arc<Engine>) {
-    let Some((mut waiter, launch)) = engine.load() else { return };
-    if let Some(flight) = launch {
-        exchange::launch(engine, flight);
-    }
-    let _read = platform::within(engine.shared.bounds.load, waiter.outcome()).await;
-}
-
 pub(crate) fn timed_out(engine: &Engine, bound: Duration) -> AuthError {
     let what = format!("no new tokens came within {} ms", bound.as_millis());
     AuthError::new(Kind::Timeout, &engine.id, what)
@@ -111,11 +102,21 @@ pub(crate) async fn saved(engine: &Arc<Engine>, mut waiter: Waiter<Outcome>) -> 
     match platform::within(engine.shared.bounds.save, waiter.outcome()).await {
         Ok(Some(Outcome::Failed(error) | Outcome::NotSaved(error))) => Err(error),
         Ok(Some(Outcome::Look | Outcome::Lent(_)) | None) => Ok(()),
-        Err(platform::Elapsed) => {
-            let what = "the change stands, but was not stored within its bound; saving goes on";
-            Err(AuthError::new(Kind::Store, &engine.id, what))
-        }
+        Err(platform::Elapsed) => Err(not_stored(engine)),
     }
+}
+
+/// Waits until an earlier change by the program is stored, if there is one that is not, as [`saved`] would.
+pub(crate) async fn caught_up(engine: &Arc<Engine>) -> Result<(), AuthError> {
+    if !engine.has_unsaved() {
+        return Ok(());
+    }
+    let stored = platform::within(engine.shared.bounds.save, stored(engine)).await;
+    stored.unwrap_or_else(|platform::Elapsed| Err(not_stored(engine)))
+}
+
+fn not_stored(engine: &Engine) -> AuthError {
+    AuthError::new(Kind::Store, &engine.id, "the change stands, but was not stored within its bound; saving goes on")
 }
 
 /// Waits until nothing is under way and nothing is left to save.

@@ -35,6 +35,7 @@ async fn a_request_acts_for_the_session_around_it() {
 
     assert!(is_sent(&client).await, "the client's own session");
     assert!(acting_for("alice", is_sent(&client)).await);
+    let carried_from_outside = carry(is_sent(&client));
     let bobs = acting_for("bob", async {
         tokio::task::yield_now().await;
         let mut sent = vec![is_sent(&client).await];
@@ -49,7 +50,8 @@ async fn a_request_acts_for_the_session_around_it() {
     // Around, within, around again, carried into a task, and in a task of its own.
     assert_eq!(bobs.await, [false, true, false, false, true]);
     assert!(is_sent(&client).await, "nothing is left of it");
-    assert_eq!(sent.load(Ordering::Relaxed), 5);
+    assert!(acting_for("bob", carried_from_outside).await, "carried from where there was none");
+    assert_eq!(sent.load(Ordering::Relaxed), 6);
 }
 
 #[tokio::test]

@@ -538,3 +538,16 @@ async fn tokens_of_a_new_login_are_given_out_when_their_save_has_ended_or_failed
         assert!(if gate == Gate::Slow { login.is_ok() } else { login.unwrap_err().is_store() }, "{gate:?}");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_logout_that_was_not_stored_is_not_done_when_it_is_called_again() {
+    let world = World::of(Worth::Good).await;
+    world.session.access_token().await.unwrap();
+    world.store.save.set(Gate::Err);
+    for _ in 0..3 {
+        assert!(world.session.logout().await.unwrap_err().is_store());
+    }
+    world.store.save.set(Gate::Ok);
+    world.session.logout().await.unwrap();
+    assert_tombstone(&world).await;
+}

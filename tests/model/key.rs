@@ -22,7 +22,7 @@ impl World {
         core.rests(self.now()).is_some().hash(h);
         core.excess.hash(h);
         core.told.hash(h);
-        (core.alone, core.look_at > self.now().monotonic).hash(h);
+        (core.alone, core.has_looked(self.now())).hash(h);
         for air in &self.air {
             (core.flights - air.id.0, leg(&air.leg), &air.answer).hash(h);
         }

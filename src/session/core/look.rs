@@ -11,7 +11,7 @@ use crate::policy::rest;
 use crate::refresh::contract::Start;
 use crate::session::core::board::{self, Found};
 use crate::session::core::chance::Chance;
-use crate::session::core::flight::{Flight, Leg, LockHeard, Outcome, Purpose, Step};
+use crate::session::core::flight::{Flight, FlightId, Leg, LockHeard, Outcome, Purpose, Step};
 use crate::session::core::memory::{Ended, Memory};
 use crate::session::core::need::Answer;
 use crate::session::core::state::Core;
@@ -31,7 +31,7 @@ impl Core {
         if let Some(up) = &self.flight {
             return (up.purpose == Purpose::Look).then_some(Answer::Wait { flight: up.id, launch: false });
         }
-        if now.monotonic < self.look_at || self.rests(now).is_some() {
+        if self.has_looked(now) || self.rests(now).is_some() {
             return None;
         }
         // At once, so that nobody looks without end where there is no runtime to look on.
@@ -39,8 +39,26 @@ impl Core {
         Some(Answer::Wait { flight: self.board(Purpose::Look), launch: true })
     }
 
+    /// The look that a logout takes first, whenever the last one was: whom it is to log out may be in the store only.
+    pub(crate) fn look_now(&mut self, now: Now) -> Option<(FlightId, bool)> {
+        let nobody = matches!(&self.memory, Memory::Nobody | Memory::Ended(Ended { ending: Ending::LoggedOut, .. }));
+        if !nobody || self.closed {
+            return None;
+        }
+        self.look_at = 0;
+        match self.look(now)? {
+            Answer::Wait { flight, launch } => Some((flight, launch)),
+            Answer::Go(_) | Answer::GoEarly(..) | Answer::Nobody | Answer::Fail(_) => None,
+        }
+    }
+
+    /// Whether what was read last is believed still.
+    pub(super) fn has_looked(&self, now: Now) -> bool {
+        tenths(now.monotonic) < self.look_at
+    }
+
     pub(super) fn look_again_in(&mut self, now: Now, pause: Duration) {
-        self.look_at = now.monotonic.saturating_add(pause);
+        self.look_at = tenths(now.monotonic.saturating_add(pause));
     }
 
     /// The lock is asked for to learn whether anybody else can see the store, not to be had.
@@ -82,4 +100,9 @@ impl Core {
         let failed = self.store_error(error);
         self.arrive(flight, Outcome::Look).telling(vec![Event::StoreFailed(failed)])
     }
+}
+
+/// Coarse, so that there is room for it in every session; enough for a program that runs for thirteen years.
+fn tenths(time: Duration) -> u32 {
+    u32::try_from(time.as_millis() / 100).unwrap_or(u32::MAX)
 }

@@ -158,13 +158,13 @@ impl Core {
         }
     }
 
-    /// The tokens of our login that somebody else has stored, and that our logout ends. Those that memory held at the logout are
-    /// revoked already.
+    /// The tokens that our logout is written over. Those that memory held at the logout are revoked already.
     fn ended_by_logout(&self, found: Option<&Record>) -> Option<Arc<Tokens>> {
         let logged_out = matches!(&self.memory, Memory::Ended(ended) if ended.ending == Ending::LoggedOut);
         let (unsaved, found) = (self.unsaved.as_ref()?, found?);
-        // What was stored before this program read it is as much ended.
-        let ours = Some(found.version().login) == self.login() || (unsaved.unread && unsaved.first_reading);
+        // What another login had stored before is as much ended: nobody will know those tokens any more.
+        let login = found.version().login;
+        let ours = Some(login) == self.login() || unsaved.first_reading || unsaved.replaced.contains(&login);
         let newer = unsaved.ended != Some(found.version());
         found.tokens().filter(|_| logged_out && ours && newer).map(|tokens| Arc::new(tokens.clone()))
     }

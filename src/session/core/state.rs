@@ -38,8 +38,8 @@ pub(crate) struct Core {
     pub(super) excess: Window,
     /// The store was said to be nobody else's.
     pub(super) alone: bool,
-    /// The store is not looked at for somebody else's login before this moment, by the monotonic clock.
-    pub(super) look_at: Duration,
+    /// The store is not looked at for somebody else's login before this moment, in tenths of a second of the monotonic clock.
+    pub(super) look_at: u32,
     /// The login whose need of a new one was told: it is told once.
     pub(super) told: Option<Box<LoginId>>,
     /// Members of the stored record that this version of the crate does not know.
@@ -76,7 +76,7 @@ impl Core {
             failed_saves: 0,
             excess: Window::default(),
             alone: false,
-            look_at: Duration::ZERO,
+            look_at: 0,
             told: None,
             unknown: None,
             closed: false,
@@ -207,12 +207,20 @@ impl Core {
 
     /// The login whose need of a new one was told, for who remembers it while this is forgotten.
     pub(crate) fn told(&self) -> Option<LoginId> {
-        self.told.as_deref().copied()
+        let told = self.told.as_deref().copied();
+        told.filter(|told| {
+            matches!(&self.memory, Memory::Ended(Ended { ending: Ending::NeedsLogin(_), version, .. }) if version.login == *told)
+        })
     }
 
     /// This was told before, when the session was known already and then forgotten.
     pub(crate) fn was_told(&mut self, login: LoginId) {
         self.told = Some(Box::new(login));
+    }
+
+    /// Whether memory holds what the store does not.
+    pub(crate) fn has_unsaved(&self) -> bool {
+        self.unsaved.is_some()
     }
 
     /// Nothing new is begun from now on; what is under way, and saving, goes on.

@@ -207,3 +207,52 @@ async fn what_an_issuer_says_is_in_the_report() {
     assert_eq!((error.retry_after(), sent.len()), (Some(Duration::from_secs(120)), 1));
     assert!(!format!("{error:?} {error}").contains("refresh refresh"), "{error:?}");
 }
+
+/// Logged in here and in another program, one after the other, and logged out here, which knows of that login or does not.
+async fn logged_out_here(before: Before, knows: bool) -> (usize, bool, Result<Revocation, AuthError>) {
+    let issuer = Issuer::new();
+    let store = GatedStore::default();
+    let program = || Sessions::builder(Grant(issuer.clone())).store(store.clone()).clock(VirtualClock::start()).build();
+    let (ours, theirs) = (program().session("a"), program().session("a"));
+    match before {
+        Before::Nobody => assert!(ours.access_token().await.unwrap_err().needs_login()),
+        Before::LoggedOut => {
+            ours.login(issuer.login("a")).await.unwrap();
+            drop(ours.logout().await.unwrap());
+        }
+        Before::LoggedIn => ours.login(issuer.login("a")).await.unwrap(),
+    }
+    theirs.login(issuer.login("a")).await.unwrap();
+    if knows {
+        sleep(Duration::from_secs(2)).await;
+        drop(ours.refresh().await);
+    }
+    let report = ours.logout().await.unwrap();
+    sleep(Duration::from_secs(5)).await;
+    assert!(ours.access_token().await.is_err(), "{before:?}");
+    assert!(matches!(ours.state(), State::LoggedOut { .. }), "{before:?}");
+    drop(theirs.refresh().await);
+    assert!(!matches!(theirs.state(), State::LoggedIn { .. }), "{before:?}");
+    let record = store.kept.load(&"a".into()).await.unwrap().unwrap();
+    (issuer.living(), record.tokens().is_none(), report.revocation)
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Before {
+    Nobody,
+    LoggedOut,
+    LoggedIn,
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_login_in_another_program_is_logged_out_of_whether_it_is_known_here_or_not() {
+    for knows in [false, true] {
+        for before in [Before::Nobody, Before::LoggedOut, Before::LoggedIn] {
+            let (living, is_tombstone, revocation) = logged_out_here(before, knows).await;
+            // The login that it takes the place of was nobody's to log out of.
+            let left = usize::from(before == Before::LoggedIn && knows);
+            assert_eq!((living, is_tombstone), (left, true), "{before:?} {knows}");
+            assert_eq!(revocation.unwrap(), Revocation::Revoked, "{before:?} {knows}");
+        }
+    }
+}
