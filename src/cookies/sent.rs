@@ -47,12 +47,14 @@ impl Sent {
         SENDING.scope(self, sending).await
     }
 
+    #[cfg_attr(target_arch = "wasm32", allow(dead_code, reason = "a browser keeps its cookies to itself"))]
     pub(crate) fn header(&self, url: &Url) -> Option<HeaderValue> {
         // A login may follow another one at once, and is nobody's yet.
         let epoch = if self.login.is_some() { None } else { Some(self.epoch) };
         self.cookies.header(url, epoch)
     }
 
+    #[cfg_attr(target_arch = "wasm32", allow(dead_code, reason = "a browser keeps its cookies to itself"))]
     pub(crate) fn take(&self, set_cookies: &[&HeaderValue], url: &Url) {
         let taken = self.cookies.take(&mut set_cookies.iter().copied(), url, Some((self.epoch, self.login.is_some())));
         if let Some(login) = self.login.as_ref().filter(|_| taken) {

@@ -169,6 +169,7 @@ impl Cookies {
 
     /// The `Cookie` header for a request to `url` that began in this epoch. One that began before a login or a logout
     /// carries nothing: these cookies are somebody else's.
+    #[cfg_attr(target_arch = "wasm32", allow(dead_code, reason = "a browser keeps its cookies to itself"))]
     pub(crate) fn header(&self, url: &Url, sent: Option<Epoch>) -> Option<HeaderValue> {
         let state = self.read();
         let may = state.answers_for(url) && sent.is_none_or(|sent| sent == state.epoch);
