@@ -264,7 +264,7 @@ async fn a_key_that_is_gone_is_replaced_when_a_person_says_so() {
 async fn a_running_program_seals_with_the_key_that_another_has_made() {
     let (folder, keyring) = logged_in().await;
     let running = session(folder.store(&keyring));
-    running.access_token().await.unwrap();
+    running.refresh().await.unwrap();
     // The first key is gone for good, and a person has said so and has logged in again.
     keyring.clear();
     let store = folder.store(&keyring);
