@@ -1,7 +1,6 @@
 //! A home-grown endpoint gets exactly the request it was built for, once, and what it answers is new tokens, a dead grant or
 //! an outage, as its dialect says.
 
-use std::error::Error;
 use std::io::ErrorKind;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
@@ -21,6 +20,8 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 use wiremock::matchers::{header, path};
 use wiremock::{Mock, MockServer, Request, ResponseTemplate};
+
+use crate::error_texts::{is_marked, told};
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -46,23 +47,6 @@ fn old(refresh_token: &str) -> Tokens {
 async fn refresh(refresher: &JsonRefresh, old: Tokens) -> Result<Tokens, RefreshError> {
     let request = RefreshRequest::new("alice".into(), Some(Arc::new(old)), RefreshReason::Expired, PATIENCE);
     timeout(PATIENCE, refresher.refresh(request)).await.expect("the refresh hangs")
-}
-
-/// Everything that an error says, all the way down; never a secret.
-fn told(error: &RefreshError) -> String {
-    let mut told = Vec::new();
-    let mut next: Option<&dyn Error> = Some(error);
-    while let Some(error) = next {
-        told.push(format!("{error} | {error:?} | {error:#?}"));
-        next = error.source();
-    }
-    let told = told.join("\n");
-    assert!(!told.contains("canary"), "{told}");
-    told
-}
-
-fn is_marked(error: &RefreshError, mark: &str) -> bool {
-    format!("{error:?}").contains(&format!("{mark}: true"))
 }
 
 fn header_of<'a>(request: &'a Request, name: &str) -> Vec<&'a [u8]> {

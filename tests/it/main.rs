@@ -18,6 +18,7 @@ mod cookie_fences;
 mod cookies;
 mod early_refresh;
 mod elsewhere;
+mod error_texts;
 mod exit;
 #[allow(clippy::wildcard_enum_match_arm, reason = "each call is spoilt by the moods it names, and by no other")]
 mod fake_keyring;

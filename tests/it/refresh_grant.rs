@@ -1,7 +1,6 @@
 //! The refresh token goes to one endpoint, once, with one client authentication, and whatever comes back is new tokens
 //! or a typed error that shows no secret.
 
-use std::error::Error;
 use std::io::ErrorKind;
 use std::pin::pin;
 use std::sync::{Arc, Mutex};
@@ -15,6 +14,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
+
+use crate::error_texts::{is_marked, told};
 
 const GOOD: &str = r#"{"access_token":"new-at","refresh_token":"new-rt","expires_in":"60"}"#;
 
@@ -116,23 +117,6 @@ async fn refresh(grant: &RefreshGrant, refresh_token: &str) -> Result<Tokens, Re
     let old = Tokens::new("canary-access").unwrap().with_refresh_token(refresh_token);
     let request = RefreshRequest::new("alice".into(), Some(Arc::new(old)), RefreshReason::Expired, PATIENCE);
     timeout(PATIENCE, grant.refresh(request)).await.expect("the refresh hangs")
-}
-
-/// Everything that an error says, all the way down; never a secret.
-fn told(error: &RefreshError) -> String {
-    let mut told = Vec::new();
-    let mut next: Option<&dyn Error> = Some(error);
-    while let Some(error) = next {
-        told.push(format!("{error} | {error:?} | {error:#?}"));
-        next = error.source();
-    }
-    let told = told.join("\n");
-    assert!(!told.contains("canary"), "{told}");
-    told
-}
-
-fn is_marked(error: &RefreshError, mark: &str) -> bool {
-    format!("{error:?}").contains(&format!("{mark}: true"))
 }
 
 #[tokio::test]
