@@ -13,7 +13,9 @@ use crate::event::NeedsLogin;
 use crate::id::SessionId;
 use crate::policy::freshness::AHEAD;
 use crate::refresh::contract::Refresher;
-use crate::session::{Admission, Bounds, Engine, OnNeedsLogin, Registry, Rules, Session, Sessions, Shared};
+use crate::session::{
+    Admission, Bounds, Engine, OnNeedsLogin, Registration, Registry, Rules, Session, Sessions, Shared,
+};
 use crate::store::contract::TokenStore;
 use crate::store::memory::MemoryStore;
 
@@ -40,6 +42,8 @@ pub struct SessionBuilder<Of = Session> {
     bounds: Bounds,
     ahead: Duration,
     without_lock: bool,
+    registration: Option<Arc<str>>,
+    registrations_before: Vec<Option<Arc<str>>>,
     idle: Duration,
     most_idle: usize,
     most_calls: usize,
@@ -83,6 +87,8 @@ impl<Of> SessionBuilder<Of> {
             bounds: Bounds::default(),
             ahead: AHEAD,
             without_lock: false,
+            registration: None,
+            registrations_before: Vec::new(),
             idle: IDLE,
             most_idle: MOST_IDLE,
             most_calls: MOST_CALLS,
@@ -147,19 +153,44 @@ impl<Of> SessionBuilder<Of> {
         self
     }
 
+    /// What the session's records belong to, in place of what the refresher says of itself; a closure says nothing, and then
+    /// they belong to none. See [`RefresherInfo::with_registration`](crate::RefresherInfo::with_registration) for what to
+    /// name.
+    ///
+    /// A session never uses, overwrites or ends a record of another registration that its store holds under its id: requests
+    /// and logins fail with an error that [`is_misconfigured`](crate::AuthError::is_misconfigured) and names both. The ways
+    /// out are an [id](SessionBuilder::id) for each, [`registration_was`](Self::registration_was) for a record that is the
+    /// session's own, and [`Session::forget_stored`].
+    pub fn registration(mut self, registration: impl Into<Arc<str>>) -> Self {
+        self.registration = Some(registration.into());
+        self
+    }
+
+    /// A registration that the session's records had before; may be called more than once. Such a record is the session's own,
+    /// and belongs to its current registration from the next write on. For a client or an issuer that got a new name, or for
+    /// records that belonged to none: `None::<&str>`.
+    #[allow(single_use_lifetimes, reason = "an elided one cannot stand in `impl Into`")]
+    pub fn registration_was<'a>(mut self, earlier: impl Into<Option<&'a str>>) -> Self {
+        self.registrations_before.push(earlier.into().map(Arc::from));
+        self
+    }
+
     fn share(self, refusal: Option<&'static str>) -> Arc<Shared> {
+        let info = self.refresher.info();
+        let own = info.registration().map(Arc::from);
         let rules = Rules {
-            start: self.refresher.start(),
+            registration: Registration { current: self.registration.or(own), earlier: self.registrations_before },
+            first_login: info.first_login(),
             ahead: self.ahead,
             without_lock: self.without_lock,
-            resubmit: self.refresher.resubmits(),
+            never_resubmit: info.never_resubmit(),
         };
         Arc::new(Shared {
             rules: Arc::new(rules),
             bounds: self.bounds,
             store: self.store,
-            cookies: self.refresher.cookies(),
             refresher: self.refresher,
+            info,
             clock: self.clock,
             on_needs_login: self.on_needs_login,
             admission: Arc::new(Admission::new(self.most_calls, self.bounds.attempt)),
@@ -233,7 +264,7 @@ impl SessionBuilder<Sessions> {
     #[must_use]
     pub fn build(self) -> Sessions {
         let (idle, most) = (self.idle, self.most_idle);
-        let refusal = self.refresher.cookies().map(|_| COOKIES_OF_ALL);
+        let refusal = self.refresher.info().cookies().map(|_| COOKIES_OF_ALL);
         Sessions::of(Registry::new(self.share(refusal), idle, most))
     }
 }

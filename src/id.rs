@@ -117,6 +117,21 @@ impl Version {
     }
 }
 
+/// The whole version as a text of 49 characters, for a store that compares versions in a script or in a column: equal
+/// versions have equal texts, and within one login the texts are in the order of the generations.
+///
+/// ```
+/// use reqwest_auth_refresh::{LoginId, Version};
+///
+/// let version = Version::new(LoginId::from_bits(0xcafe), 7);
+/// assert_eq!(version.to_string(), "0000000000000000000000000000cafe-0000000000000007");
+/// ```
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{:016x}", self.login.to_hexadecimal(), self.generation)
+    }
+}
+
 impl fmt::Debug for Version {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:08x}…:{}", self.login.0[0] >> 32, self.generation)

@@ -107,8 +107,9 @@ pub use refresh::CookieRefresh;
 pub use refresh::JsonRefresh;
 #[cfg(feature = "refresh-grant")]
 pub use refresh::RefreshGrant;
-pub use refresh::contract::{RefreshReason, RefreshRequest, Refresher, Revocation, Start};
+pub use refresh::contract::{RefreshReason, RefreshRequest, Refresher, Revocation};
 pub use refresh::error::RefreshError;
+pub use refresh::info::{FirstLogin, RefresherInfo};
 #[cfg(feature = "_endpoint")]
 pub use refresh::{Dialect, MemberPaths, RefreshAnswer, SetupError};
 #[cfg(feature = "retry")]
@@ -123,7 +124,7 @@ pub use store::conformance;
 pub use store::{FileStore, NoAppFolder};
 #[cfg(feature = "sealed")]
 pub use store::{InvalidKey, Sealed, SealingKey, SealingKeys};
-pub use store::{Lock, LockGuard, MemoryStore, Record, StoreError, Swap, TokenStore};
+pub use store::{Lock, LockGuard, LockReach, LockRequest, MemoryStore, Record, StoreError, Swap, TokenStore};
 pub use tokens::{InvalidToken, Tokens};
 
 /// The README's examples, compiled.

@@ -64,9 +64,9 @@ impl AuthRefresh {
     pub fn new(serving: impl Into<Serving>, origins: Origins) -> Self {
         let Serving(whom) = serving.into();
         let shared = whom.shared();
-        let excluded = ExcludedPaths::default().and_endpoints(shared.refresher.endpoints(), &origins);
+        let excluded = ExcludedPaths::default().and_endpoints(shared.info.endpoints(), &origins);
         // Sessions that live in cookies are refused where they would be many.
-        let cookies = shared.cookies.clone().filter(|_| shared.refusal.is_none());
+        let cookies = shared.info.cookies().filter(|_| shared.refusal.is_none()).cloned();
         let special = cookies.map(|cookies| {
             cookies.answer_for(&origins);
             Box::new(Special { cookies: Some(cookies), ..Special::default() })
@@ -108,7 +108,7 @@ impl AuthRefresh {
         within: Origins,
         origin: impl Fn(&Tokens) -> Option<String> + Send + Sync + 'static,
     ) -> Self {
-        self.excluded = self.excluded.and_endpoints(self.whom.shared().refresher.endpoints(), &within);
+        self.excluded = self.excluded.and_endpoints(self.whom.shared().info.endpoints(), &within);
         self.named = Some(NamedOrigins::new(within, origin));
         self
     }

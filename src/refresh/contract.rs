@@ -4,11 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use reqwest::Url;
 
-use crate::cookies::Cookies;
 use crate::id::SessionId;
 use crate::refresh::error::RefreshError;
+use crate::refresh::info::RefresherInfo;
 use crate::tokens::Tokens;
 
 /// What turns old tokens into new ones.
@@ -49,28 +48,10 @@ pub trait Refresher: Send + Sync + 'static {
     /// a caller went away.
     async fn refresh(&self, request: RefreshRequest) -> Result<Tokens, RefreshError>;
 
-    /// What a session that has no tokens yet is to do. [`Start::NeedsLogin`] by default.
-    fn start(&self) -> Start {
-        Start::NeedsLogin
-    }
-
-    /// Whether a refresh whose answer was lost is sent once more at once, with the same refresh token. True by default, since
-    /// many issuers answer a repeated request with the same tokens for a while; false for an issuer that ends a grant when
-    /// a refresh token comes twice.
-    fn resubmits(&self) -> bool {
-        true
-    }
-
-    /// The addresses that this refresher calls. Requests to them are never signed and never refreshed, also when the
-    /// program sends them itself. None by default.
-    fn endpoints(&self) -> &[Url] {
-        &[]
-    }
-
-    /// The cookies that this refresher and the requests of its session share, where a session lives in cookies. None by
-    /// default.
-    fn cookies(&self) -> Option<Arc<Cookies>> {
-        None
+    /// What a session has to know of this refresher before it calls it: how the first tokens come, which addresses it calls,
+    /// what the records belong to. Asked once, when the session is built. [`RefresherInfo::default`] by default.
+    fn info(&self) -> RefresherInfo {
+        RefresherInfo::default()
     }
 
     /// Tells the issuer that the grant is no longer wanted, at a logout (RFC 7009). Does nothing by default.
@@ -82,18 +63,6 @@ pub trait Refresher: Send + Sync + 'static {
         drop(request);
         Ok(Revocation::NotConfigured)
     }
-}
-
-/// What a session that has no tokens yet is to do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Start {
-    /// Somebody has to log in.
-    NeedsLogin,
-    /// The refresher gets the first tokens by itself, as with client credentials.
-    LogsInAlone,
-    /// The session is presumed logged in with tokens that the program cannot see, as with cookies.
-    Assumed,
 }
 
 /// What came of [`Refresher::revoke`].
@@ -130,7 +99,7 @@ impl RefreshRequest {
         &self.session
     }
 
-    /// The tokens to replace; `None` only for a refresher that [logs in alone](Start::LogsInAlone), the first time.
+    /// The tokens to replace; `None` only where the first tokens come [without a login](crate::FirstLogin::Unattended), the first time.
     #[must_use]
     pub fn tokens(&self) -> Option<&Tokens> {
         self.tokens.as_deref()

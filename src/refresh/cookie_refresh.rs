@@ -13,11 +13,12 @@ use crate::cookies::{CookieView, Cookies};
 use crate::platform::{self, Panicked};
 use crate::refresh::answer::{Expect, HOME_GROWN};
 use crate::refresh::client::TokenClient;
-use crate::refresh::contract::{RefreshRequest, Refresher, Revocation, Start};
+use crate::refresh::contract::{RefreshRequest, Refresher, Revocation};
 use crate::refresh::dialect::Dialect;
 use crate::refresh::endpoint::Endpoint;
 use crate::refresh::error::RefreshError;
 use crate::refresh::failure::Failure;
+use crate::refresh::info::{FirstLogin, RefresherInfo};
 use crate::refresh::json_request::{JsonRequest, Place};
 use crate::refresh::setup::SetupError;
 use crate::tokens::Tokens;
@@ -66,7 +67,7 @@ pub struct CookieRefresh {
     endpoints: Vec<Url>,
     request: JsonRequest,
     dialect: Dialect,
-    strict: bool,
+    never_resubmit: bool,
     /// `http` on any host was asked for by its dangerous name.
     dangerous: bool,
     http: TokenClient,
@@ -93,7 +94,7 @@ impl CookieRefresh {
     }
 
     fn at(endpoint: Endpoint, dangerous: bool) -> Result<Self, SetupError> {
-        let endpoints = endpoint.urls().to_vec();
+        let endpoints = vec![endpoint.url().clone()];
         Ok(Self {
             endpoint,
             logout: None,
@@ -101,7 +102,7 @@ impl CookieRefresh {
             endpoints,
             request: JsonRequest::new(true, Place::Nowhere),
             dialect: Dialect::new(),
-            strict: false,
+            never_resubmit: false,
             dangerous,
             http: TokenClient::finish(ClientBuilder::new())?,
         })
@@ -186,8 +187,8 @@ impl CookieRefresh {
     /// For a server that ends a session when a refresh cookie comes twice: an answer that got lost is not asked for again at
     /// once, as it is by default.
     #[must_use]
-    pub fn strict(mut self) -> Self {
-        self.strict = true;
+    pub fn never_resubmit(mut self) -> Self {
+        self.never_resubmit = true;
         self
     }
 
@@ -228,20 +229,13 @@ impl Refresher for CookieRefresh {
         answer.judge(&self.dialect, Expect::Nothing, &HOME_GROWN, &secrets, platform::wall())
     }
 
-    fn start(&self) -> Start {
-        Start::Assumed
-    }
-
-    fn resubmits(&self) -> bool {
-        !self.strict
-    }
-
-    fn endpoints(&self) -> &[Url] {
-        &self.endpoints
-    }
-
-    fn cookies(&self) -> Option<Arc<Cookies>> {
-        Some(Arc::clone(&self.cookies))
+    fn info(&self) -> RefresherInfo {
+        let info = RefresherInfo::default()
+            .with_first_login(FirstLogin::Assumed)
+            .with_endpoints(self.endpoints.iter().cloned())
+            .with_registration(format!("cookies {}", self.endpoint.name()))
+            .with_cookies(Arc::clone(&self.cookies));
+        if self.never_resubmit { info.with_never_resubmit() } else { info }
     }
 
     async fn revoke(&self, request: RefreshRequest) -> Result<Revocation, RefreshError> {
@@ -279,7 +273,7 @@ impl fmt::Debug for CookieRefresh {
             .field("logout", &self.logout.as_ref().map(Endpoint::name))
             .field("fixed", &self.request.fixed_names())
             .field("dialect", &self.dialect)
-            .field("strict", &self.strict)
+            .field("never_resubmit", &self.never_resubmit)
             .field("cookies", &self.cookies)
             .finish_non_exhaustive()
     }

@@ -1,6 +1,5 @@
 //! The address of an endpoint, checked once.
 
-use std::slice;
 use std::sync::Arc;
 
 use reqwest::Url;
@@ -47,10 +46,7 @@ impl Endpoint {
         &self.url
     }
 
-    pub(crate) fn urls(&self) -> &[Url] {
-        slice::from_ref(&self.url)
-    }
-
+    /// The address without its query.
     pub(crate) fn name(&self) -> Arc<str> {
         Arc::clone(&self.name)
     }
@@ -99,7 +95,6 @@ mod tests {
     fn the_query_is_kept_and_never_shown() {
         let endpoint = Endpoint::new("https://issuer.example:8443/a/token?key=canary").unwrap();
         assert_eq!(endpoint.url().query(), Some("key=canary"));
-        assert_eq!(endpoint.urls(), [endpoint.url().clone()]);
         assert_eq!(&*endpoint.name(), "https://issuer.example:8443/a/token");
     }
 }

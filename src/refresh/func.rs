@@ -10,7 +10,8 @@ use crate::refresh::error::RefreshError;
 use crate::tokens::Tokens;
 
 /// A closure needs no name and no type of its own; what it captures is borrowed for each call, so clone what the future
-/// is to own. It starts as [`Start::NeedsLogin`](crate::Start::NeedsLogin), names no endpoints and revokes nothing.
+/// is to own. Its [`info`](Refresher::info) is the default: a
+/// person logs in first, and it names no endpoints and no registration. It revokes nothing.
 #[cfg_attr(not(target_arch = "wasm32"), async_trait)]
 #[cfg_attr(target_arch = "wasm32", async_trait(?Send))]
 impl<F, Fut> Refresher for F
@@ -30,7 +31,8 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::refresh::contract::{RefreshReason, Revocation, Start};
+    use crate::refresh::contract::{RefreshReason, Revocation};
+    use crate::refresh::info::FirstLogin;
 
     #[tokio::test]
     async fn a_closure_is_a_refresher() {
@@ -53,7 +55,7 @@ mod tests {
         assert_eq!(refresher.refresh(ask(Some(old))).await.unwrap().texts()[0], Some("alice-0"));
         assert_eq!(refresher.refresh(ask(None)).await.unwrap_err().code(), Some("no_refresh_token"));
         assert_eq!(calls.load(Ordering::SeqCst), 2);
-        assert_eq!((refresher.start(), refresher.endpoints().len()), (Start::NeedsLogin, 0));
+        assert_eq!((refresher.info().first_login(), refresher.info().endpoints().len()), (FirstLogin::Interactive, 0));
         assert_eq!(refresher.revoke(ask(None)).await.unwrap(), Revocation::NotConfigured);
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use async_trait::async_trait;
-use reqwest::{ClientBuilder, Method, Url};
+use reqwest::{ClientBuilder, Method};
 use secrecy::SecretString;
 use serde_json::Value;
 
@@ -15,6 +15,7 @@ use crate::refresh::dialect::Dialect;
 use crate::refresh::endpoint::Endpoint;
 use crate::refresh::error::RefreshError;
 use crate::refresh::failure::Failure;
+use crate::refresh::info::RefresherInfo;
 use crate::refresh::json_request::{JsonRequest, Place};
 use crate::refresh::setup::SetupError;
 use crate::tokens::Tokens;
@@ -57,7 +58,7 @@ use crate::tokens::Tokens;
 /// - A code of RFC 6749 that blames the program, such as `invalid_client`: the program is set up wrongly; the tokens are kept.
 /// - Anything else, so also a redirect, another 4xx, a 5xx or more than 1 MiB: no tokens now. They are kept.
 /// - No answer: no tokens now. If the request may have been sent, the session sends it once more; see
-///   [`strict`](Self::strict).
+///   [`never_resubmit`](Self::never_resubmit).
 ///
 /// A [`Dialect`] says where things stand in the answer, and changes each of these lines. It also
 /// [reads](Dialect::tokens) what the program's own login got from such an endpoint.
@@ -72,7 +73,7 @@ pub struct JsonRefresh {
     method: Method,
     request: JsonRequest,
     dialect: Dialect,
-    strict: bool,
+    never_resubmit: bool,
     http: TokenClient,
 }
 
@@ -126,7 +127,7 @@ impl JsonRefresh {
             JsonRequest::new(true, Place::member("refresh_token"))
         };
         let http = TokenClient::finish(ClientBuilder::new())?;
-        Ok(Self { endpoint, method, request, dialect: Dialect::new(), strict: false, http })
+        Ok(Self { endpoint, method, request, dialect: Dialect::new(), never_resubmit: false, http })
     }
 
     /// Writes the refresh token into this member of the body; `refresh_token` by default. The path is written as in
@@ -218,8 +219,8 @@ impl JsonRefresh {
     /// For an endpoint that ends a grant when a refresh token comes twice: an answer that got lost is not asked for at once
     /// with the same refresh token, as it is by default.
     #[must_use]
-    pub fn strict(mut self) -> Self {
-        self.strict = true;
+    pub fn never_resubmit(mut self) -> Self {
+        self.never_resubmit = true;
         self
     }
 
@@ -256,12 +257,11 @@ impl Refresher for JsonRefresh {
         answer.judge(&self.dialect, Expect::Tokens, &HOME_GROWN, &secrets, platform::wall())
     }
 
-    fn resubmits(&self) -> bool {
-        !self.strict
-    }
-
-    fn endpoints(&self) -> &[Url] {
-        self.endpoint.urls()
+    fn info(&self) -> RefresherInfo {
+        let info = RefresherInfo::default()
+            .with_endpoints([self.endpoint.url().clone()])
+            .with_registration(format!("json {}", self.endpoint.name()));
+        if self.never_resubmit { info.with_never_resubmit() } else { info }
     }
 }
 
@@ -275,7 +275,7 @@ impl fmt::Debug for JsonRefresh {
             .field("access_token", &self.request.access_token)
             .field("fixed", &self.request.fixed_names())
             .field("dialect", &self.dialect)
-            .field("strict", &self.strict)
+            .field("never_resubmit", &self.never_resubmit)
             .finish_non_exhaustive()
     }
 }

@@ -23,6 +23,7 @@ pub(crate) mod error;
 #[cfg(feature = "_endpoint")]
 mod failure;
 mod func;
+pub(crate) mod info;
 #[cfg(feature = "_endpoint")]
 #[cfg(test)]
 mod issuers;

@@ -15,6 +15,7 @@ use crate::refresh::dialect::Dialect;
 use crate::refresh::endpoint::Endpoint;
 use crate::refresh::error::RefreshError;
 use crate::refresh::failure::Failure;
+use crate::refresh::info::RefresherInfo;
 use crate::refresh::revocation;
 use crate::refresh::setup::SetupError;
 use crate::refresh::wire::{self, Authentication, ClientIdentity, Sent};
@@ -55,7 +56,7 @@ const RESERVED: [&str; 7] =
 ///   and the status and the code are in the error.
 /// - Where the issuer differs from that, a [`Dialect`] says how.
 /// - No answer: no tokens now. If the request may have been sent, the session sends it once more; see
-///   [`strict`](Self::strict).
+///   [`never_resubmit`](Self::never_resubmit).
 ///
 /// # Limits
 ///
@@ -65,13 +66,11 @@ const RESERVED: [&str; 7] =
 pub struct RefreshGrant {
     endpoint: Endpoint,
     revocation: Option<Endpoint>,
-    /// Both.
-    endpoints: Vec<Url>,
     client: ClientIdentity,
     scope: Option<String>,
     parameters: Vec<(String, SecretString)>,
     dialect: Dialect,
-    strict: bool,
+    never_resubmit: bool,
     http: TokenClient,
 }
 
@@ -98,14 +97,13 @@ impl RefreshGrant {
 
     fn at(endpoint: Endpoint, id: String) -> Result<Self, SetupError> {
         Ok(Self {
-            endpoints: endpoint.urls().to_vec(),
             endpoint,
             revocation: None,
             client: ClientIdentity { id, authentication: Authentication::Public },
             scope: None,
             parameters: Vec::new(),
             dialect: Dialect::new(),
-            strict: false,
+            never_resubmit: false,
             http: TokenClient::finish(ClientBuilder::new())?,
         })
     }
@@ -180,7 +178,6 @@ impl RefreshGrant {
     pub fn revocation(mut self, endpoint: impl AsRef<str>) -> Result<Self, SetupError> {
         let plain = self.endpoint.url().scheme() == "http";
         let at = if plain { Endpoint::dangerous_http(endpoint.as_ref())? } else { Endpoint::new(endpoint.as_ref())? };
-        self.endpoints = vec![self.endpoint.url().clone(), at.url().clone()];
         self.revocation = Some(at);
         Ok(self)
     }
@@ -196,8 +193,8 @@ impl RefreshGrant {
     /// with the same refresh token, as it is by default. The next request that needs tokens will send it again, since
     /// there is no other.
     #[must_use]
-    pub fn strict(mut self) -> Self {
-        self.strict = true;
+    pub fn never_resubmit(mut self) -> Self {
+        self.never_resubmit = true;
         self
     }
 
@@ -236,12 +233,12 @@ impl Refresher for RefreshGrant {
         answer.judge(&self.dialect, Expect::Tokens, &[], &secrets, platform::wall())
     }
 
-    fn resubmits(&self) -> bool {
-        !self.strict
-    }
-
-    fn endpoints(&self) -> &[Url] {
-        &self.endpoints
+    fn info(&self) -> RefresherInfo {
+        let called = [Some(&self.endpoint), self.revocation.as_ref()].into_iter().flatten();
+        let info = RefresherInfo::default()
+            .with_endpoints(called.map(|endpoint| endpoint.url().clone()))
+            .with_registration(format!("refresh_grant {} {}", self.endpoint.name(), self.client.id));
+        if self.never_resubmit { info.with_never_resubmit() } else { info }
     }
 
     async fn revoke(&self, request: RefreshRequest) -> Result<Revocation, RefreshError> {
@@ -262,7 +259,7 @@ impl fmt::Debug for RefreshGrant {
             .field("scope", &self.scope)
             .field("parameters", &self.parameters.iter().map(|(name, _)| name).collect::<Vec<_>>())
             .field("dialect", &self.dialect)
-            .field("strict", &self.strict)
+            .field("never_resubmit", &self.never_resubmit)
             .finish_non_exhaustive()
     }
 }

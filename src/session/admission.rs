@@ -9,6 +9,9 @@ use crate::platform;
 use crate::refresh::error::RefreshError;
 use crate::session::core::{CommonRest, Entry, Ticket};
 
+/// How often a waiter looks by itself whether its turn has come.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
+
 pub(crate) struct Admission {
     state: Mutex<CommonRest>,
     changed: Notify,
@@ -57,11 +60,13 @@ pub(crate) async fn enter(
             let mut changed = std::pin::pin!(changed);
             // Before looking: what changes after that is heard of.
             changed.as_mut().enable();
-            let entry = admission.state().enter(now());
+            let moment = now();
+            let entry = admission.state().enter(moment);
             match entry {
                 Entry::Go(ticket) => return Ok(Pass { admission: Arc::clone(admission), ticket: Some(ticket) }),
                 Entry::Rests(error) => return Err(error),
-                Entry::Wait => changed.await,
+                // A turn may have been handed to a waiter whose runtime stands still, and is then free unheard.
+                Entry::Wait => drop(platform::within(LOOK_AGAIN, changed).await),
             }
         }
     });

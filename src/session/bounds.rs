@@ -11,10 +11,19 @@ pub(crate) struct Bounds {
     pub(crate) lock: Duration,
     /// Reading the store, and giving its lock back.
     pub(crate) load: Duration,
-    /// Writing to the store, the turn to write included.
+    /// Writing to the store.
     pub(crate) save: Duration,
     /// Waiting for a flight.
     pub(crate) wait: Duration,
+}
+
+impl Bounds {
+    /// For how long a flight may need the lock: the time from its reading to its save, with a response that was lost and
+    /// asked for again, and with a turn to wait for before each call.
+    pub(crate) fn hold(&self) -> Duration {
+        let calls = self.attempt.saturating_mul(4);
+        self.load.saturating_mul(2).saturating_add(calls).saturating_add(self.save)
+    }
 }
 
 impl Default for Bounds {

@@ -2,11 +2,10 @@
 
 use std::fmt;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::SystemTime;
 
 use secrecy::SecretString;
-use tokio::sync::{Mutex, MutexGuard};
 
 use crate::clock::{Now, Wall};
 use crate::error::{AuthError, Kind};
@@ -32,12 +31,9 @@ pub(crate) struct Engine {
     tasks: AtomicU32,
     /// What a request with good tokens reads, and nothing else.
     published: RwLock<Option<Free>>,
-    /// The single-flight lock: to look whether there are newer tokens and to board a flight is one step under it. Nothing is
-    /// awaited while it is held, and nobody queues for it: a queue hands the lock to its first waiter even when that one's
-    /// runtime stands still, and everybody behind it would stand still with it.
+    /// The state: to look whether there are newer tokens and to board a flight is one step under this lock. It is held for
+    /// microseconds, and nothing is awaited while it is.
     guarded: Mutex<Guarded>,
-    /// Whose turn it is to write to the store.
-    turn: OnceLock<Box<Mutex<()>>>,
     outbox: Outbox,
 }
 
@@ -58,7 +54,6 @@ impl Engine {
             tasks: AtomicU32::new(0),
             published: RwLock::new(None),
             guarded: Mutex::new(Guarded { core, arrival: None, prepared: None, kept: None, saver: false, changes: 0 }),
-            turn: OnceLock::new(),
             outbox: Outbox::default(),
         }
     }
@@ -69,11 +64,6 @@ impl Engine {
 
     pub(crate) fn now(&self) -> Now {
         self.shared.now()
-    }
-
-    /// Where flights of this session queue to write.
-    pub(crate) fn turn(&self) -> &Mutex<()> {
-        self.turn.get_or_init(Box::default)
     }
 
     /// The tokens that anyone may have without asking. This is all that a request with good tokens does here.
@@ -124,11 +114,22 @@ impl Engine {
         self.carry_out(guarded, flight, step)
     }
 
-    /// A flight was dropped with its runtime.
-    pub(crate) fn died(&self, flight: FlightId) -> (Leg, Told) {
+    /// A flight was dropped with its runtime, and held this lock. Hands back the lock that is to be released.
+    #[must_use]
+    pub(crate) fn died(
+        &self,
+        flight: FlightId,
+        lock: Option<Box<dyn LockGuard>>,
+    ) -> (Option<Box<dyn LockGuard>>, Told) {
         let mut guarded = self.guard();
         let step = guarded.core.died(chance(), flight);
-        self.carry_out(guarded, flight, step)
+        // What is not stored yet goes on being guarded, before any waiter is woken who would wait for the lock in vain.
+        let left = match (lock, &step.leg) {
+            (Some(lock), Leg::Unlock { keep: true }) => guarded.kept.replace(lock),
+            (lock, _) => lock,
+        };
+        let (_, told) = self.carry_out(guarded, flight, step);
+        (left, told)
     }
 
     fn carry_out(&self, mut guarded: MutexGuard<'_, Guarded>, flight: FlightId, step: Step) -> (Leg, Told) {
@@ -168,7 +169,7 @@ impl Engine {
         let now = self.now();
         let mut guarded = self.guard();
         let changed = guarded.core.log_in(now, chance(), tokens);
-        if let Some(cookies) = &self.shared.cookies {
+        if let Some(cookies) = self.shared.info.cookies() {
             cookies.log_in();
         }
         self.change(guarded, changed)
@@ -188,7 +189,7 @@ impl Engine {
             return None;
         }
         let changed = guarded.core.log_out(now, chance());
-        match (&self.shared.cookies, &changed) {
+        match (self.shared.info.cookies(), &changed) {
             (Some(cookies), Some(_)) => cookies.log_out(),
             (Some(cookies), None) => cookies.empty(),
             (None, _) => {}
@@ -197,18 +198,25 @@ impl Engine {
         Some(self.change(guarded, changed))
     }
 
+    /// Forgets everything, and boards the flight that has the store forget it too.
+    pub(crate) fn forget_stored(&self) -> Change {
+        let mut guarded = self.guard();
+        let changed = guarded.core.forget_stored();
+        self.change(guarded, changed)
+    }
+
     fn change(&self, mut guarded: MutexGuard<'_, Guarded>, changed: crate::session::core::Changed) -> Change {
         guarded.changes = guarded.changes.wrapping_add(1);
         self.outbox.push(&self.shared, changed.tell);
         let superseded = changed.superseded.and_then(|(flight, outcome)| Some((guarded.leave(flight)?, outcome)));
         let saved = guarded.waiter(changed.save);
-        let version = guarded.core.held().map(|held| held.version);
+        let (version, changes) = (guarded.core.held().map(|held| held.version), guarded.changes);
         self.publish(&mut guarded);
         drop(guarded);
         if let Some((arrival, outcome)) = superseded {
             arrival.announce(outcome);
         }
-        Change { save: changed.save, saved, version, ended: changed.ended }
+        Change { save: changed.save, saved, version, ended: changed.ended, changes }
     }
 
     /// Whether this is the current access token, which is doubted from now on.
@@ -286,10 +294,12 @@ impl Engine {
         self.guard().kept.take()
     }
 
-    /// Keeps the refresh lock, and hands back the one that was kept before: dropping it is other people's code.
+    /// Keeps this flight's refresh lock while tokens are not stored, if that is still so. Hands back what is to be released:
+    /// the lock that was kept before, or this one.
     #[must_use]
-    pub(crate) fn keep(&self, lock: Option<Box<dyn LockGuard>>) -> Option<Box<dyn LockGuard>> {
-        std::mem::replace(&mut self.guard().kept, lock)
+    pub(crate) fn keep(&self, flight: FlightId, lock: Box<dyn LockGuard>) -> Option<Box<dyn LockGuard>> {
+        let mut guarded = self.guard();
+        if guarded.core.may_keep(flight) { guarded.kept.replace(lock) } else { Some(lock) }
     }
 
     /// Whether nothing would be lost if this were forgotten; then the login whose need of a new one was told.
@@ -338,7 +348,7 @@ impl Engine {
 
     fn publish(&self, guarded: &mut Guarded) {
         // While nobody is left to save, the next request has to come by.
-        let watched = guarded.core.is_saved() || guarded.saver;
+        let watched = !guarded.core.is_to_be_saved() || guarded.saver;
         let free = guarded.core.free().filter(|_| watched && self.shared.refusal.is_none());
         let free = free.map(|held| (held.version, Arc::clone(&held.tokens), held.freshness.due_at));
         let free = free.map(|(version, tokens, until)| Free {
@@ -349,12 +359,8 @@ impl Engine {
     }
 
     fn guard(&self) -> MutexGuard<'_, Guarded> {
-        loop {
-            if let Ok(guarded) = self.guarded.try_lock() {
-                return guarded;
-            }
-            std::thread::yield_now();
-        }
+        // What is done under it does not panic half-way through a change.
+        self.guarded.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -8,14 +8,14 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use tracing::{Instrument, Span, field, info_span};
 
-use crate::platform::{self, MaybeSend, drop_quietly};
+use crate::platform::{self, MaybeSend, caught, drop_quietly};
 use crate::refresh::contract::{RefreshReason, RefreshRequest, Revocation};
 use crate::refresh::error::RefreshError;
 use crate::session::core::{FlightId, Heard, Leg, LockHeard, Outcome, SwapHeard};
 use crate::session::engine::{Engine, Working};
 use crate::session::lending::Told;
 use crate::session::{admission, reentrance};
-use crate::store::contract::{Lock, LockGuard, Swap};
+use crate::store::contract::{Lock, LockGuard, LockReach, LockRequest, Swap};
 use crate::store::error::StoreError;
 use crate::store::record::{Content, Record};
 use crate::tokens::Tokens;
@@ -89,6 +89,7 @@ impl Airborne {
                 Leg::Read => Heard::Read(self.read().await),
                 Leg::Refresh { tokens, reason } => self.refresh(tokens, reason).await,
                 Leg::Swap { expected, record } => Heard::Swapped(self.swap(expected, &record).await),
+                Leg::Remove => Heard::Removed(self.remove().await),
                 Leg::Revoke { tokens } => {
                     drop(revoke(&self.engine, tokens).await);
                     Heard::Revoked
@@ -105,13 +106,16 @@ impl Airborne {
     async fn take_lock(&mut self, wait: bool) -> LockHeard {
         let engine = Arc::clone(&self.engine);
         let wait = if wait { engine.shared.bounds.lock } else { Duration::ZERO };
+        let wanted = LockRequest::new(wait, engine.shared.bounds.hold());
         // The store keeps to the wait by itself; the rest is for one that does not.
         let bound = wait.saturating_add(engine.shared.bounds.load);
-        match bounded(bound, async { engine.shared.store.lock(&engine.id, wait).await }).await {
+        match bounded(bound, async { engine.shared.store.lock(&engine.id, wanted).await }).await {
             Ok(Ok(Lock::NotShared)) => LockHeard::NotShared,
             Ok(Ok(Lock::Held(guard))) => {
+                // A guard that panics does not say who else there is, so that there may be anyone.
+                let reach = caught(|| guard.reach()).unwrap_or(LockReach::Lease);
                 self.lock = Some(guard);
-                LockHeard::Held
+                LockHeard::Held(reach)
             }
             Ok(Ok(Lock::Busy)) => LockHeard::Busy,
             Ok(Err(error)) => LockHeard::Failed(error),
@@ -124,7 +128,7 @@ impl Airborne {
         let found = bounded(engine.shared.bounds.load, async { engine.shared.store.load(&engine.id).await })
             .await
             .unwrap_or_else(|trouble| Err(trouble.of_store("reading it")));
-        found?.map(unsealed).transpose()
+        found?.map(|record| self.own(record)).transpose()
     }
 
     async fn refresh(&self, tokens: Option<Arc<Tokens>>, reason: RefreshReason) -> Heard {
@@ -135,7 +139,8 @@ impl Airborne {
             Ok(pass) => pass,
             Err(error) => return Heard::Refreshed { result: Box::new(Err(error)), asked_at },
         };
-        if !self.holds_lock() {
+        // The pass may have taken a while: a logout or a login since then has the last word, and a lease may have run out.
+        if !self.holds_lock() || !engine.may_write(self.id) {
             return Heard::LockLost;
         }
         let request = RefreshRequest::new(engine.id.clone(), tokens, reason, engine.shared.bounds.attempt);
@@ -150,7 +155,6 @@ impl Airborne {
     async fn swap(&self, expected: Option<crate::id::Version>, record: &Record) -> SwapHeard {
         let engine = &self.engine;
         let write = async {
-            let _turn = engine.turn().lock().await;
             if !engine.may_write(self.id) {
                 return Ok(None);
             }
@@ -158,7 +162,7 @@ impl Airborne {
         };
         match bounded(engine.shared.bounds.save, write).await {
             Ok(Ok(Some(Swap::Done))) => SwapHeard::Done,
-            Ok(Ok(Some(Swap::Found(found)))) => match found.map(unsealed).transpose() {
+            Ok(Ok(Some(Swap::Found(found)))) => match found.map(|record| self.own(record)).transpose() {
                 Ok(found) => SwapHeard::Found(found.map(Box::new)),
                 Err(sealed) => SwapHeard::Failed(sealed),
             },
@@ -168,21 +172,41 @@ impl Airborne {
         }
     }
 
+    async fn remove(&self) -> Result<(), StoreError> {
+        let engine = &self.engine;
+        let remove = async {
+            if !engine.may_write(self.id) {
+                return Ok(());
+            }
+            engine.shared.store.remove(&engine.id).await
+        };
+        bounded(engine.shared.bounds.save, remove)
+            .await
+            .unwrap_or_else(|trouble| Err(trouble.of_store("removing from it")))
+    }
+
+    /// The record, unless it is sealed, so that the key is elsewhere, or another session's, so that the store mixed them up.
+    fn own(&self, record: Record) -> Result<Record, StoreError> {
+        if *record.session() != self.engine.id {
+            return Err(StoreError::unavailable("the store holds the record of another session under this id"));
+        }
+        match record.content() {
+            Content::Tokens(_) | Content::Tombstone { .. } => Ok(record),
+            Content::Sealed(_) => Err(StoreError::unavailable("the record is sealed, and this store has no keys")),
+        }
+    }
+
     /// Whether the lock is still ours, if there is one. A guard that panics does not say so.
     fn holds_lock(&self) -> bool {
-        let Some(lock) = &self.lock else { return true };
-        catch_unwind(AssertUnwindSafe(|| lock.is_held())).unwrap_or_else(|panic| {
-            drop_quietly(panic);
-            false
-        })
+        self.lock.as_ref().is_none_or(|lock| caught(|| lock.is_held()).unwrap_or(false))
     }
 
     async fn unlock(&mut self, keep: bool) {
         let keep = keep && self.holds_lock();
         let Some(lock) = self.lock.take() else { return };
-        if keep {
-            let_go(self.engine.keep(Some(lock)));
-        } else {
+        // Whether to keep it was decided before, and is looked at again: another change may have been stored since.
+        let left = if keep { self.engine.keep(self.id, lock) } else { Some(lock) };
+        if let Some(lock) = left {
             // A guard that does not come back within the bound is dropped, which releases it too.
             let _released = bounded(self.engine.shared.bounds.load, async { lock.release().await }).await;
         }
@@ -209,17 +233,11 @@ impl Airborne {
 
 impl Drop for Airborne {
     fn drop(&mut self) {
-        let keeps = self.lock.is_some() && self.holds_lock();
-        if keeps {
-            // At its place before anyone is woken, who would wait for it in vain.
-            let_go(self.engine.keep(self.lock.take()));
+        if !self.holds_lock() {
+            let_go(self.lock.take());
         }
-        let_go(self.lock.take());
-        let (leg, told) = self.engine.died(self.id);
-        // What is not stored yet goes on being guarded; anything else is free again.
-        if keeps && !matches!(leg, Leg::Unlock { keep: true }) {
-            let_go(self.engine.take_kept());
-        }
+        let (left, told) = self.engine.died(self.id, self.lock.take());
+        let_go(left);
         self.told(&told);
         self.engine.deliver();
     }
@@ -281,14 +299,6 @@ impl Trouble {
             Self::Elapsed => RefreshError::unavailable("the refresher took longer than its bound").maybe_processed(),
             Self::Panicked => RefreshError::unavailable("the refresher panicked"),
         }
-    }
-}
-
-/// The record, unless it is sealed: then somebody has the key, but not the store that was asked.
-fn unsealed(record: Record) -> Result<Record, StoreError> {
-    match record.content() {
-        Content::Tokens(_) | Content::Tombstone { .. } => Ok(record),
-        Content::Sealed(_) => Err(StoreError::unavailable("the record is sealed, and this store has no keys")),
     }
 }
 

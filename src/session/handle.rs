@@ -9,7 +9,7 @@ use crate::event::State;
 use crate::id::SessionId;
 use crate::platform;
 use crate::refresh::contract::Revocation;
-use crate::session::core::Need;
+use crate::session::core::{Need, Outcome};
 use crate::session::engine::Engine;
 use crate::session::events::Events;
 use crate::session::waiting::{self, lend, saved};
@@ -156,6 +156,39 @@ impl Session {
         let told = self.revoke(change.ended);
         saved(&self.0, change.saved).await?;
         Ok(LogoutReport { revocation: told.await })
+    }
+
+    /// Removes this session's record from the store, whatever it is, and forgets what the session holds: afterwards nobody is
+    /// logged in. For a record that cannot be used: one of another
+    /// [registration](crate::RefresherInfo::with_registration) that is no longer wanted, or a sealed one whose key is gone.
+    ///
+    /// This is not a [`logout`](Self::logout): no tombstone is left, the issuer is told nothing, and another program that has
+    /// these tokens in memory goes on with them and stores them again.
+    ///
+    /// # Errors
+    ///
+    /// [`is_store`](AuthError::is_store) when the record may still be there: the store cannot be reached, or another process
+    /// refreshed the session for longer than the [lock is waited for](crate::SessionBuilder::lock_timeout).
+    /// [`is_logged_out`](AuthError::is_logged_out) when a login or a logout came before it was removed.
+    ///
+    /// # Cancel safety
+    ///
+    /// Once polled, the session forgets and the record is removed whether or not this is dropped.
+    pub async fn forget_stored(&self) -> Result<(), AuthError> {
+        reentrance::check(&self.0)?;
+        let mut change = self.0.forget_stored();
+        exchange::launch(&self.0, change.save);
+        self.0.deliver();
+        let bound = self.0.shared.bounds.wait;
+        match platform::within(bound, change.saved.outcome()).await {
+            Ok(Some(Outcome::NotSaved(error) | Outcome::Failed(error))) => Err(error),
+            Ok(Some(Outcome::Look | Outcome::Lent(_)) | None) if self.0.changes() == change.changes => Ok(()),
+            Ok(_) => {
+                let what = "a login or a logout came before the record was removed";
+                Err(AuthError::new(Kind::LoggedOut, self.id(), what))
+            }
+            Err(platform::Elapsed) => Err(waiting::timed_out(&self.0, bound)),
+        }
     }
 
     /// Tells the issuer in a task of its own.

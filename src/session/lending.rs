@@ -31,6 +31,8 @@ pub(crate) struct Change {
     pub(crate) saved: Waiter<Outcome>,
     pub(crate) version: Option<Version>,
     pub(crate) ended: Option<Arc<Tokens>>,
+    /// How many changes there were, this one included.
+    pub(crate) changes: u32,
 }
 
 /// What a step led to, for whoever carries the flight out.

@@ -19,7 +19,7 @@ mod waiting;
 
 pub(crate) use self::admission::Admission;
 pub(crate) use self::bounds::Bounds;
-pub(crate) use self::core::{Need, Rules};
+pub(crate) use self::core::{Need, Registration, Rules};
 pub(crate) use self::credential::Credential;
 pub(crate) use self::engine::Engine;
 pub use self::events::Events;

@@ -120,8 +120,9 @@ mod tests {
     use super::*;
     use crate::clock::SystemClock;
     use crate::event::NeedsLogin;
-    use crate::refresh::contract::{RefreshRequest, Start};
+    use crate::refresh::contract::RefreshRequest;
     use crate::refresh::error::RefreshError;
+    use crate::refresh::info::FirstLogin;
     use crate::session::admission::Admission;
     use crate::session::bounds::Bounds;
     use crate::session::core::Rules;
@@ -137,7 +138,7 @@ mod tests {
     impl Post {
         fn new(on_needs_login: Option<OnNeedsLogin>) -> Self {
             let rules = Rules {
-                start: Start::NeedsLogin,
+                first_login: FirstLogin::Interactive,
                 ahead: std::time::Duration::ZERO,
                 without_lock: false,
                 resubmit: true,

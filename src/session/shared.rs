@@ -8,11 +8,11 @@ use std::time::SystemTime;
 use tokio::sync::{Notify, broadcast};
 
 use crate::clock::{Clock, Now, SystemClock, Wall};
-use crate::cookies::Cookies;
 use crate::event::{Event, NeedsLogin};
 use crate::id::SessionId;
 use crate::platform;
 use crate::refresh::contract::Refresher;
+use crate::refresh::info::RefresherInfo;
 use crate::session::admission::Admission;
 use crate::session::bounds::Bounds;
 use crate::session::core::Rules;
@@ -35,8 +35,8 @@ pub(crate) struct Shared {
     pub(crate) bounds: Bounds,
     pub(crate) store: Arc<dyn TokenStore>,
     pub(crate) refresher: Arc<dyn Refresher>,
-    /// Where a session lives in cookies: those.
-    pub(crate) cookies: Option<Arc<Cookies>>,
+    /// What it says of itself.
+    pub(crate) info: RefresherInfo,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) on_needs_login: Option<OnNeedsLogin>,
     /// Who may call the issuer now.

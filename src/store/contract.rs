@@ -10,23 +10,24 @@ use crate::store::record::Record;
 
 /// Where the records of sessions are kept.
 ///
-/// A store holds at most one [`Record`] for each session id and knows nothing of what is in it. Three methods must be
-/// written; the other two are provided from them for a store that belongs to one process, and should be written by a
-/// store that can do better.
+/// A store holds at most one [`Record`] for each session id and knows nothing of what is in it. It reads a record, replaces
+/// one by comparing its [`Version`], removes one, and has a lock for each session, which one refresh holds at a time.
 ///
 /// # What must hold
 ///
-/// - **[`save`](Self::save) and [`swap`](Self::swap) replace the record whole.** A reader, also one that comes after a
-///   crash, finds the old record or the new one, never a mixture and never nothing.
 /// - **[`swap`](Self::swap) is atomic by itself** for everyone who can write to the same place: between comparing and
-///   writing nobody else writes. It must not need the [`lock`](Self::lock), which may be held for as long as a refresh takes,
-///   by this very caller or by another one.
+///   writing, nothing else is written. It must not need the [`lock`](Self::lock), which may be held for as long as a refresh
+///   takes, by this very caller or by another one, and it must not release it.
+/// - **A record is replaced whole.** A reader, also one that comes after a crash, finds the old record or the new one,
+///   never a mixture and never nothing.
+/// - **Content that is no record counts as nothing for a `swap` that expects nothing**, which replaces it: otherwise nobody
+///   could log in over it. A record of a newer major form is never replaced: [`StoreError::newer`].
 /// - **Ids are opaque.** `"a/b"`, `".."`, the empty id and two ids that differ only in case are different sessions.
 /// - **Records are opaque.** All of a record comes back, also what this version of the crate does not know, and tokens of
 ///   64 KiB are not unusual.
 /// - **Anything may be called at once**, for one id and for different ones, from any thread, and any future may be dropped
-///   half-way: a session gives each call a bound. A dropped `save` or `swap` has either happened or not; it does not happen
-///   later, over what was written since. A dropped `lock` takes nothing.
+///   half-way: a session gives each call a bound. A dropped `swap` has either happened or not; it does not happen later,
+///   over what was written since. A dropped `lock` leaves nothing locked, also when it was about to succeed.
 ///
 /// # What is what
 ///
@@ -39,50 +40,76 @@ use crate::store::record::Record;
 ///
 /// Answering *nothing* where *unavailable* is meant logs people out.
 ///
-/// # A store that keeps the defaults
+/// # Without a lock
 ///
-/// The provided [`swap`](Self::swap) is a `load` and a `save`, and the provided [`lock`](Self::lock) says that nobody else
-/// sees the store. That is right for a store that belongs to one process, with one session object for each id, since a
-/// session never writes twice at once. It is **not** right for a place that several processes or several session objects
-/// write to: two of them refresh at once, one spends a refresh token that the other has spent already, strict issuers end
-/// the login then, and a late `save` puts old tokens over new ones.
+/// The provided [`lock`](Self::lock) says that one session object alone uses the store. It is **not** right for a place that
+/// several processes or several session objects use: two of them refresh at once, one spends a refresh token that the other
+/// has spent already, and strict issuers end the login then.
 ///
-/// A store that wraps another one must hand on all five methods, the provided ones too, or it takes the other's lock away.
+/// A store that wraps another one must hand on all four methods, or it takes the other's lock away.
 /// `#[deny(clippy::missing_trait_methods)]` on the `impl` notices one that was forgotten. `Arc` and `Box` do hand them on, so
 /// that an `Arc<dyn TokenStore>` is a store.
 ///
 /// The feature `conformance` has all this as tests, for any store.
 ///
+/// # In a browser
+///
+/// On `wasm32` the futures need not be `Send`, and the macro has to be told so:
+///
+/// ```text
+/// #[cfg_attr(not(target_arch = "wasm32"), async_trait)]
+/// #[cfg_attr(target_arch = "wasm32", async_trait(?Send))]
+/// impl TokenStore for MyStore { .. }
+/// ```
+///
 /// # A whole store
 ///
 /// ```
 /// use std::collections::HashMap;
-/// use std::sync::Mutex;
-/// use reqwest_auth_refresh::{Record, SessionId, StoreError, TokenStore, async_trait};
+/// use std::sync::{Mutex, PoisonError};
+/// use reqwest_auth_refresh::{Record, SessionId, StoreError, Swap, TokenStore, Version, async_trait};
 ///
 /// #[derive(Default)]
-/// struct Toy(Mutex<HashMap<String, Vec<u8>>>);
+/// struct Toy(Mutex<HashMap<SessionId, Vec<u8>>>);
 ///
 /// impl Toy {
-///     fn open(&self) -> Result<std::sync::MutexGuard<'_, HashMap<String, Vec<u8>>>, StoreError> {
-///         self.0.lock().map_err(|_| StoreError::unavailable("the toy is broken"))
+///     fn open<T>(&self, work: impl FnOnce(&mut HashMap<SessionId, Vec<u8>>) -> T) -> T {
+///         work(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
 ///     }
+/// }
+///
+/// fn read(kept: &HashMap<SessionId, Vec<u8>>, id: &SessionId) -> Result<Option<Record>, StoreError> {
+///     kept.get(id).map(|bytes| Record::from_bytes(bytes)).transpose()
 /// }
 ///
 /// #[async_trait]
 /// impl TokenStore for Toy {
 ///     async fn load(&self, id: &SessionId) -> Result<Option<Record>, StoreError> {
-///         let found = self.open()?.get(id.as_str()).cloned();
-///         found.map(|bytes| Record::from_bytes(&bytes)).transpose()
+///         self.open(|kept| {
+///             let found = read(kept, id);
+///             if found.as_ref().is_err_and(StoreError::is_unreadable) {
+///                 kept.remove(id);
+///             }
+///             found
+///         })
 ///     }
 ///
-///     async fn save(&self, id: &SessionId, record: &Record) -> Result<(), StoreError> {
-///         self.open()?.insert(id.as_str().to_owned(), record.to_bytes().to_vec());
-///         Ok(())
+///     async fn swap(&self, id: &SessionId, expected: Option<Version>, new: &Record) -> Result<Swap, StoreError> {
+///         self.open(|kept| {
+///             let found = match read(kept, id) {
+///                 Err(error) if error.is_unreadable() => None,
+///                 found => found?,
+///             };
+///             if found.as_ref().map(Record::version) != expected {
+///                 return Ok(Swap::Found(found));
+///             }
+///             kept.insert(id.clone(), new.to_bytes().to_vec());
+///             Ok(Swap::Done)
+///         })
 ///     }
 ///
 ///     async fn remove(&self, id: &SessionId) -> Result<(), StoreError> {
-///         self.open()?.remove(id.as_str());
+///         self.open(|kept| kept.remove(id));
 ///         Ok(())
 ///     }
 /// }
@@ -98,60 +125,38 @@ pub trait TokenStore: Send + Sync + 'static {
     /// (and has been set aside), [`StoreError::newer`] when it is one of the future.
     async fn load(&self, id: &SessionId) -> Result<Option<Record>, StoreError>;
 
-    /// Replaces the session's record, whatever was there, unless that is one of the future.
+    /// Replaces the session's record only if the version stored is `expected` (`None`: nothing is stored), and says what
+    /// was found otherwise. Short, and never in need of [`lock`](Self::lock).
     ///
     /// # Errors
     ///
     /// [`StoreError::unavailable`] when the record may not have been written, [`StoreError::newer`] when what is there must
     /// be left alone.
-    async fn save(&self, id: &SessionId, record: &Record) -> Result<(), StoreError>;
+    async fn swap(&self, id: &SessionId, expected: Option<Version>, new: &Record) -> Result<Swap, StoreError>;
 
-    /// Forgets the session. Removing what is not there is no error. A session never calls this: logging out leaves a
-    /// tombstone, so that others see it.
+    /// Removes the session's record, and what was set aside of it. Removing what is not there is no error, and a lock that is
+    /// held stays held. A session calls this only for [`Session::forget_stored`](crate::Session::forget_stored): logging out
+    /// leaves a tombstone, so that others see it.
     ///
     /// # Errors
     ///
     /// When the record may still be there.
     async fn remove(&self, id: &SessionId) -> Result<(), StoreError>;
 
-    /// Replaces the session's record only if the version stored is `expected` (`None`: nothing is stored), and says what
-    /// was found otherwise. Short, and never in need of [`lock`](Self::lock).
+    /// Takes the session's lock, which one refresh holds from its reading of the store to its save. [`LockRequest`] says how
+    /// long to wait for it, and for how long it may be held.
     ///
-    /// Provided as `load` and `save`, which is right for a store of one process (see above). What cannot be read counts as
-    /// nothing, so that a login replaces it.
-    ///
-    /// # Errors
-    ///
-    /// As `load` and `save`, other than unreadable.
-    async fn swap(&self, id: &SessionId, expected: Option<Version>, new: &Record) -> Result<Swap, StoreError> {
-        let found = match self.load(id).await {
-            Err(error) if error.is_unreadable() => None,
-            found => found?,
-        };
-        if found.as_ref().map(Record::version) != expected {
-            return Ok(Swap::Found(found));
-        }
-        self.save(id, new).await?;
-        Ok(Swap::Done)
-    }
-
-    /// Takes the right to refresh this session, waiting for it up to `wait`. It may be held for as long as a flight takes,
-    /// and for as long as new tokens could not be saved.
-    ///
-    /// It keeps out everybody else who asks for it, another session object of this process too, and nobody who reads or
+    /// It keeps out everyone else who asks for it, another session object of this process too, and no call that reads or
     /// writes. When its holder dies, however that happens, it must become free again; waiting should leave the runtime's
     /// threads to others.
     ///
-    /// Provided as [`Lock::NotShared`]: nobody else can see this store, so nobody else need be kept out. Any other answer says
-    /// that others can. Then a session in which nobody is logged in reads the store again before it says so to a request, at
-    /// most once a second, and takes over a login made elsewhere; to learn whether it should, it asks for the lock without
-    /// waiting.
+    /// Provided as [`Lock::NotShared`]: one session object alone uses this store.
     ///
     /// # Errors
     ///
-    /// [`StoreError::unavailable`] when it is not known whether somebody else refreshes.
-    async fn lock(&self, id: &SessionId, wait: Duration) -> Result<Lock, StoreError> {
-        let _ = (id, wait);
+    /// [`StoreError::unavailable`] when it is not known whether another holder refreshes.
+    async fn lock(&self, id: &SessionId, wanted: LockRequest) -> Result<Lock, StoreError> {
+        let _ = (id, wanted);
         Ok(Lock::NotShared)
     }
 }
@@ -172,14 +177,42 @@ pub enum Swap {
     Found(Option<Record>),
 }
 
+/// How long to wait for a [`lock`](TokenStore::lock), and for how long it may be held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LockRequest {
+    wait: Duration,
+    hold: Duration,
+}
+
+impl LockRequest {
+    /// A request that waits this long, for a lock that may be held for this long.
+    #[must_use]
+    pub const fn new(wait: Duration, hold: Duration) -> Self {
+        Self { wait, hold }
+    }
+
+    /// How long to wait while another holder has it; zero: not at all.
+    #[must_use]
+    pub const fn wait(&self) -> Duration {
+        self.wait
+    }
+
+    /// For how long a refresh may need the lock, by the session's own bounds. A lease must last at least this long, measured
+    /// from before it was asked for, and be renewed: a session whose tokens could not be saved keeps the lock until they are.
+    #[must_use]
+    pub const fn hold(&self) -> Duration {
+        self.hold
+    }
+}
+
 /// What came of a [`lock`](TokenStore::lock).
 #[must_use = "a lock is released when it is dropped"]
 pub enum Lock {
-    /// No other process can see this store.
+    /// One session object alone uses this store.
     NotShared,
-    /// The right to refresh is ours until the guard is released.
+    /// The lock is ours until the guard is released.
     Held(Box<dyn LockGuard>),
-    /// Somebody else held it for the whole wait.
+    /// Another holder had it for the whole wait.
     Busy,
 }
 
@@ -193,15 +226,31 @@ impl std::fmt::Debug for Lock {
     }
 }
 
-/// The right to refresh a session, until it is released. Dropping it releases it too, perhaps a little later.
+/// Who else may see a store, and so how much its lock keeps apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum LockReach {
+    /// Session objects of this process.
+    ThisProcess,
+    /// Processes of this machine. The system frees the lock when its holder dies.
+    ThisMachine,
+    /// Any machine. The lock is a lease: it runs out by itself unless it is renewed.
+    Lease,
+}
+
+/// A session's lock, until it is released. Dropping it releases it too, perhaps a little later.
 #[cfg_attr(not(target_arch = "wasm32"), async_trait)]
 #[cfg_attr(target_arch = "wasm32", async_trait(?Send))]
 pub trait LockGuard: Send + Sync {
-    /// Whether the right is still ours: a lease may have run out. Asked right before the refresh token is spent.
-    fn is_held(&self) -> bool {
-        true
-    }
+    /// Whether the lock is still ours: a lease may have run out, a lock file may have been removed. Asked right before the
+    /// refresh token is spent. It must look; a guard that cannot know says false.
+    fn is_held(&self) -> bool;
 
-    /// Gives the right back.
+    /// Who else may see this store. Where other processes may, a session in which nobody is logged in reads the store again
+    /// before it says so to a request, at most once a second, and takes over a login made elsewhere; and a session whose new
+    /// tokens could not be saved keeps the lock until they are.
+    fn reach(&self) -> LockReach;
+
+    /// Gives the lock back.
     async fn release(self: Box<Self>);
 }

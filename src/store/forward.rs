@@ -1,16 +1,15 @@
 //! A store behind a pointer is a store.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 
 use crate::id::{SessionId, Version};
-use crate::store::contract::{Lock, Swap, TokenStore};
+use crate::store::contract::{Lock, LockRequest, Swap, TokenStore};
 use crate::store::error::StoreError;
 use crate::store::record::Record;
 
-/// Hands every method on, the provided ones too: a pointer that kept the defaults would take a store's lock away.
+/// Hands every method on, the provided one too: a pointer that kept it would take a store's lock away.
 macro_rules! forward {
     ($pointer:ident) => {
         #[deny(clippy::missing_trait_methods)]
@@ -21,10 +20,6 @@ macro_rules! forward {
                 (**self).load(id).await
             }
 
-            async fn save(&self, id: &SessionId, record: &Record) -> Result<(), StoreError> {
-                (**self).save(id, record).await
-            }
-
             async fn remove(&self, id: &SessionId) -> Result<(), StoreError> {
                 (**self).remove(id).await
             }
@@ -33,8 +28,8 @@ macro_rules! forward {
                 (**self).swap(id, expected, new).await
             }
 
-            async fn lock(&self, id: &SessionId, wait: Duration) -> Result<Lock, StoreError> {
-                (**self).lock(id, wait).await
+            async fn lock(&self, id: &SessionId, wanted: LockRequest) -> Result<Lock, StoreError> {
+                (**self).lock(id, wanted).await
             }
         }
     };

@@ -11,11 +11,13 @@ pub(crate) mod forward;
 pub(crate) mod keyring;
 pub(crate) mod memory;
 pub(crate) mod record;
+pub(crate) mod record_form;
 #[cfg(feature = "sealed")]
 pub(crate) mod sealed;
 pub(crate) mod sealed_content;
+pub(crate) mod unknown;
 
-pub use contract::{Lock, LockGuard, Swap, TokenStore};
+pub use contract::{Lock, LockGuard, LockReach, LockRequest, Swap, TokenStore};
 pub use error::StoreError;
 #[cfg(all(feature = "file-store", not(target_arch = "wasm32")))]
 pub use file::{FileStore, NoAppFolder};

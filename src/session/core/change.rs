@@ -7,10 +7,10 @@ use secrecy::SecretString;
 use crate::clock::Now;
 use crate::event::{Ending, Event};
 use crate::id::{LoginId, Version};
-use crate::refresh::contract::Start;
+use crate::refresh::info::FirstLogin;
 use crate::session::core::chance::Chance;
 use crate::session::core::flight::{Flight, FlightId, Outcome, Purpose};
-use crate::session::core::memory::{Ended, Memory, Unsaved};
+use crate::session::core::memory::{Ended, Memory, Undo, Unsaved};
 use crate::session::core::state::Core;
 use crate::tokens::Tokens;
 
@@ -30,18 +30,17 @@ impl Core {
     /// Somebody logged in: true at once, whatever is under way. Only the write is queued.
     pub(crate) fn log_in(&mut self, now: Now, chance: Chance, tokens: Tokens) -> Changed {
         let unsaved = self.replacing(true);
-        let superseded = self.supersede(false);
-        let held = self.hold(Version::new(chance.login, 0), tokens.settled(now.wall), chance.jitter);
-        self.begin_anew();
         let mut tell = Vec::new();
-        self.install(Memory::Tokens(held), Some(unsaved), &mut tell);
+        let superseded = self.supersede(false, &mut tell);
+        let held = self.hold(Version::new(chance.login, 0), tokens.settled(now.wall), chance.jitter);
+        self.replace(Memory::Tokens(held), unsaved, true, &mut tell);
         Changed { tell, save: self.board(Purpose::Save), superseded, ended: None }
     }
 
     /// Somebody logged out: true at once, whatever is under way. `None` when nobody was logged in.
     pub(crate) fn log_out(&mut self, now: Now, chance: Chance) -> Option<Changed> {
         let (version, ended) = match &self.memory {
-            Memory::Nobody if self.rules.start == Start::NeedsLogin => return None,
+            Memory::Nobody if self.rules.first_login == FirstLogin::Interactive => return None,
             Memory::Ended(Ended { ending: Ending::LoggedOut, .. }) => return None,
             Memory::Unread | Memory::Nobody => (Version::new(chance.login, 0), None),
             Memory::Tokens(held) => (held.version.next(), Some(Arc::clone(&held.tokens))),
@@ -49,12 +48,13 @@ impl Core {
         };
         // A dirty login goes on replacing what it replaced; a logout is written over what is found at first.
         let held = self.held().map(|held| held.version);
-        let unsaved = Unsaved { withheld: false, ended: held, ..self.replacing(false) };
-        let superseded = self.supersede(true);
-        self.begin_anew();
+        let unsaved = Unsaved { ended: held, ..self.replacing(false) };
         let mut tell = Vec::new();
+        let superseded = self.supersede(true, &mut tell);
         let tombstone = Memory::Ended(Ended { version, ending: Ending::LoggedOut, since: now.wall.time() });
-        self.install(tombstone, Some(unsaved), &mut tell);
+        // Tokens that were here are gone, whatever the store holds.
+        let can_be_undone = matches!(self.memory, Memory::Unread | Memory::Nobody);
+        self.replace(tombstone, unsaved, can_be_undone, &mut tell);
         Some(Changed { tell, save: self.board(Purpose::Save), superseded, ended })
     }
 
@@ -66,9 +66,44 @@ impl Core {
         doubted
     }
 
+    /// Forgets what memory holds, and has the store forget what it holds, whatever that is.
+    pub(crate) fn forget_stored(&mut self) -> Changed {
+        let mut tell = Vec::new();
+        let superseded = self.supersede(false, &mut tell);
+        if self.held().is_some() {
+            tell.push(Event::LoggedOut);
+        }
+        self.begin_anew();
+        self.install(Memory::Nobody, None, &mut tell);
+        self.unknown = None;
+        Changed { tell, save: self.board(Purpose::Forget), superseded, ended: None }
+    }
+
+    /// Makes this the memory at once. What was there is kept for as long as it may have to be put back.
+    fn replace(&mut self, memory: Memory, mut unsaved: Unsaved, can_be_undone: bool, tell: &mut Vec<Event>) {
+        let before = (self.memory.clone(), self.unsaved.take(), self.refused);
+        self.begin_anew();
+        let mut untold = Vec::new();
+        self.install(memory, None, &mut untold);
+        if can_be_undone {
+            let (memory, unsaved_before, refused) = before;
+            unsaved.undo = Some(Box::new(Undo { memory, unsaved: unsaved_before, refused, untold }));
+        } else {
+            tell.append(&mut untold);
+        }
+        self.unsaved = Some(Box::new(unsaved));
+    }
+
+    /// Tells of a login or a logout that now stands.
+    pub(super) fn tell_of_change(&mut self, tell: &mut Vec<Event>) {
+        if let Some(undo) = self.unsaved.as_mut().and_then(|unsaved| unsaved.undo.as_mut()) {
+            tell.append(&mut undo.untold);
+        }
+    }
+
     /// Whether what memory holds is to be saved now; then the flight to launch for it.
     pub(crate) fn save_now(&mut self) -> Option<FlightId> {
-        (self.unsaved.is_some() && self.flight.is_none()).then(|| self.board(Purpose::Save))
+        (self.is_to_be_saved() && self.flight.is_none()).then(|| self.board(Purpose::Save))
     }
 
     pub(super) fn board(&mut self, purpose: Purpose) -> FlightId {
@@ -87,10 +122,11 @@ impl Core {
         let landing = self.flight.as_ref().and_then(|flight| flight.candidate.as_ref()?.version());
         replaced.extend(landing.map(|version| version.login).filter(|landing| self.login() != Some(*landing)));
         let unread = matches!(self.memory, Memory::Unread) || self.unsaved.as_ref().is_some_and(|old| old.unread);
-        Unsaved { replaced, first_reading: true, unread, ended: None, withheld: login }
+        Unsaved { replaced, first_reading: true, unread, ended: None, undo: None, foreign: false }
     }
 
-    fn supersede(&mut self, logged_out: bool) -> Option<(FlightId, Outcome)> {
+    fn supersede(&mut self, logged_out: bool, tell: &mut Vec<Event>) -> Option<(FlightId, Outcome)> {
+        self.tell_of_change(tell);
         let mut flight = self.flight.take()?;
         let outcome = match (flight.outcome.take(), flight.purpose) {
             // A failure is told as it was.
@@ -99,7 +135,7 @@ impl Core {
             // found before the change is not lent after it.
             (_, Purpose::Load | Purpose::Refresh(_)) => Outcome::Failed(self.logged_out()),
             // Whoever waits for a look began under no login.
-            (_, Purpose::Save | Purpose::Look) => Outcome::Look,
+            (_, Purpose::Save | Purpose::Look | Purpose::Forget) => Outcome::Look,
         };
         flight.logged_out = logged_out;
         let id = flight.id;

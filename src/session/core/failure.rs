@@ -54,13 +54,19 @@ impl Core {
     /// The store cannot be asked, and without it nothing can be decided.
     pub(super) fn store_failed(&mut self, now: Now, chance: Chance, flight: &mut Flight, error: &StoreError) -> Step {
         self.failures = self.failures.saturating_add(1);
-        let pause = rest::pause(self.failures, chance.jitter, None);
-        let failed = self.store_error(error).with_retry_after(pause);
+        let failed = self.resting_for(now, chance, self.store_error(error));
         let tell = Event::StoreFailed(failed.clone());
-        self.rest_for(now, pause, &failed);
         let mut step = self.arrive(flight, Outcome::Failed(failed)).telling(vec![tell]);
         step.for_everyone = mutant!(RestEverybodyOnStoreFailure);
         step
+    }
+
+    /// Rests for what failed, for as long as the failures so far ask for.
+    pub(super) fn resting_for(&mut self, now: Now, chance: Chance, error: AuthError) -> AuthError {
+        let pause = rest::pause(self.failures, chance.jitter, None);
+        let error = error.with_retry_after(pause);
+        self.rest_for(now, pause, &error);
+        error
     }
 
     fn rest_for(&mut self, now: Now, pause: Duration, error: &AuthError) {

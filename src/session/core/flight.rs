@@ -10,6 +10,7 @@ use crate::id::Version;
 use crate::refresh::contract::RefreshReason;
 use crate::refresh::error::RefreshError;
 use crate::session::core::memory::{Lent, Memory};
+use crate::store::contract::LockReach;
 use crate::store::error::StoreError;
 use crate::store::record::Record;
 use crate::tokens::Tokens;
@@ -53,6 +54,8 @@ pub(super) enum Purpose {
     Save,
     /// Nobody is logged in here: see whether somebody has logged in elsewhere.
     Look,
+    /// Have the store forget the session.
+    Forget,
 }
 
 /// What the engine is to do next for a flight, each within its bound.
@@ -71,6 +74,8 @@ pub(crate) enum Leg {
         expected: Option<Version>,
         record: Box<Record>,
     },
+    /// Remove what is stored.
+    Remove,
     /// Best effort: the issuer is told that these are no longer wanted.
     Revoke {
         tokens: Arc<Tokens>,
@@ -100,6 +105,7 @@ pub(crate) enum Heard {
         asked_at: Wall,
     },
     Swapped(SwapHeard),
+    Removed(Result<(), StoreError>),
     Revoked,
     Unlocked,
 }
@@ -107,7 +113,8 @@ pub(crate) enum Heard {
 #[derive(Debug)]
 pub(crate) enum LockHeard {
     NotShared,
-    Held,
+    /// And who else may see the store.
+    Held(LockReach),
     Busy,
     Failed(StoreError),
 }

@@ -20,7 +20,17 @@ impl Core {
 
     /// The lock stays ours while what memory holds is not stored, so that nobody spends the refresh token in the store.
     pub(super) fn unlock(&self) -> Step {
-        Step::to(Leg::Unlock { keep: self.unsaved.is_some() })
+        Step::to(Leg::Unlock { keep: self.keeps_lock() })
+    }
+
+    /// Whether the lock is kept beyond a flight. In one process there is no need: what is dirty here is in memory there.
+    fn keeps_lock(&self) -> bool {
+        self.is_to_be_saved() && !self.alone
+    }
+
+    /// Whether this flight may keep the lock: nothing has superseded it, and what it was kept for is still not stored.
+    pub(crate) fn may_keep(&self, id: FlightId) -> bool {
+        self.may_write(id) && self.keeps_lock()
     }
 
     /// The flight leaves its place first, so that whoever it wakes can begin another.
@@ -40,9 +50,8 @@ impl Core {
     }
 
     fn save_again(&mut self, chance: Chance) -> Option<std::time::Duration> {
-        let unsaved = self.unsaved.as_mut()?;
-        unsaved.withheld = false;
-        Some(rest::pause(self.failed_saves, chance.jitter, None))
+        self.unsaved.as_mut()?.undo = None;
+        self.is_to_be_saved().then(|| rest::pause(self.failed_saves, chance.jitter, None))
     }
 
     /// A flight was dropped together with its runtime. What it had brought is not lost; everyone who waits is told, and
@@ -55,21 +64,21 @@ impl Core {
         let ended = AuthError::new(Kind::TryLater, &self.id, what);
         let unsaved = self.store_error(&StoreError::unavailable(what));
         step.wake = Some(flight.outcome.unwrap_or_else(|| match flight.purpose {
-            Purpose::Save => Outcome::NotSaved(unsaved.clone()),
+            Purpose::Save | Purpose::Forget => Outcome::NotSaved(unsaved.clone()),
             Purpose::Load | Purpose::Refresh(_) => Outcome::Failed(ended),
             Purpose::Look => Outcome::Look,
         }));
-        let withheld = self.unsaved.as_ref().is_some_and(|unsaved| unsaved.withheld);
-        if flight.candidate.is_some() || withheld {
+        self.tell_of_change(&mut step.tell);
+        if flight.candidate.is_some() || self.is_withheld() {
             // They are about to be used without being saved.
             step.tell.push(Event::StoreFailed(unsaved));
         }
         if let Some(candidate) = flight.candidate {
             let unsaved = self.unsaved.as_deref().cloned().unwrap_or_default();
-            self.install(candidate, Some(Unsaved { withheld: false, ..unsaved }), &mut step.tell);
+            self.install(candidate, Some(Unsaved { undo: None, ..unsaved }), &mut step.tell);
         }
         step.save_in = self.save_again(chance);
-        step.leg = Leg::Unlock { keep: self.unsaved.is_some() };
+        step.leg = Leg::Unlock { keep: self.keeps_lock() };
         step
     }
 
@@ -87,7 +96,12 @@ impl Core {
                 self.ghosts.remove(id);
                 return Step::to(Leg::Over);
             }
-            Heard::Boarded { .. } | Heard::Lock(_) | Heard::Read(_) | Heard::LockLost | Heard::Revoked => None,
+            Heard::Boarded { .. }
+            | Heard::Lock(_)
+            | Heard::Read(_)
+            | Heard::LockLost
+            | Heard::Removed(_)
+            | Heard::Revoked => None,
         };
         match brought {
             Some(tokens) if ghost.logged_out => Step::to(Leg::Revoke { tokens }),
@@ -95,7 +109,7 @@ impl Core {
         }
     }
 
-    /// Whether a flight may still write: false once it was superseded.
+    /// Whether a flight may still act on anything outside: false once it was superseded.
     pub(crate) fn may_write(&self, id: FlightId) -> bool {
         self.flight.as_ref().is_some_and(|flight| flight.id == id)
     }

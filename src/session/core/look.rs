@@ -8,13 +8,14 @@ use std::time::Duration;
 use crate::clock::Now;
 use crate::event::{Ending, Event};
 use crate::policy::rest;
-use crate::refresh::contract::Start;
+use crate::refresh::info::FirstLogin;
 use crate::session::core::board::{self, Found};
 use crate::session::core::chance::Chance;
 use crate::session::core::flight::{Flight, FlightId, Leg, LockHeard, Outcome, Purpose, Step};
 use crate::session::core::memory::{Ended, Memory};
 use crate::session::core::need::Answer;
 use crate::session::core::state::Core;
+use crate::store::contract::LockReach;
 use crate::store::error::StoreError;
 use crate::store::record::Record;
 
@@ -25,7 +26,7 @@ impl Core {
     /// The look to wait for, if there is to be one now.
     pub(super) fn look(&mut self, now: Now) -> Option<Answer> {
         // What a cookie session is logged in by is in no store.
-        if self.alone || self.unsaved.is_some() || self.rules.start == Start::Assumed {
+        if self.alone || self.unsaved.is_some() || self.rules.first_login == FirstLogin::Assumed {
             return None;
         }
         if let Some(up) = &self.flight {
@@ -71,7 +72,8 @@ impl Core {
     ) -> Step {
         match heard {
             LockHeard::NotShared => self.arrive(flight, Outcome::Look),
-            LockHeard::Held | LockHeard::Busy => Step::to(Leg::Read),
+            LockHeard::Held(LockReach::ThisProcess) => self.arrive(flight, Outcome::Look),
+            LockHeard::Held(_) | LockHeard::Busy => Step::to(Leg::Read),
             LockHeard::Failed(error) => self.look_failed(now, chance, flight, error),
         }
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use crate::error::AuthError;
-use crate::event::Ending;
+use crate::event::{Ending, Event};
 use crate::id::{LoginId, Version};
 use crate::policy::freshness::Freshness;
 use crate::tokens::Tokens;
@@ -38,7 +38,7 @@ pub(super) struct Ended {
 }
 
 /// What is remembered about tokens or a tombstone until they are stored.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Unsaved {
     /// The logins that ours replaced: what the store holds of them was there before.
     pub(super) replaced: Vec<LoginId>,
@@ -48,8 +48,20 @@ pub(super) struct Unsaved {
     pub(super) unread: bool,
     /// The tokens that a logout ended; whoever logged out revokes them.
     pub(super) ended: Option<Version>,
-    /// A login whose first save has neither ended nor failed: nobody is lent its tokens yet.
-    pub(super) withheld: bool,
+    /// What the change replaced, until its first save has ended or failed: it is put back if the store turns out to hold
+    /// another registration's record. A login's tokens are lent to no request as long.
+    pub(super) undo: Option<Box<Undo>>,
+    /// The store holds another registration's record: saving is not tried again, and no lock is kept for it.
+    pub(super) foreign: bool,
+}
+
+/// What was there before a login or a logout, and what is to be told once that stands.
+#[derive(Debug, Clone)]
+pub(super) struct Undo {
+    pub(super) memory: Memory,
+    pub(super) unsaved: Option<Box<Unsaved>>,
+    pub(super) refused: bool,
+    pub(super) untold: Vec<Event>,
 }
 
 /// A pause, and the error that led to it.

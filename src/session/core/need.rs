@@ -6,7 +6,8 @@ use crate::event::Ending;
 use crate::id::{LoginId, Version};
 use crate::policy::excess;
 use crate::policy::freshness::Stage;
-use crate::refresh::contract::{RefreshReason, Start};
+use crate::refresh::contract::RefreshReason;
+use crate::refresh::info::FirstLogin;
 use crate::session::core::flight::{FlightId, Purpose};
 use crate::session::core::memory::{Held, Lent, Memory};
 use crate::session::core::mutants::mutant;
@@ -51,7 +52,7 @@ impl Core {
         }
         match &self.memory {
             Memory::Unread => self.wait_for(now, Purpose::Load),
-            Memory::Nobody if self.rules.start == Start::LogsInAlone => {
+            Memory::Nobody if self.rules.first_login == FirstLogin::Unattended => {
                 self.wait_for(now, Purpose::Refresh(RefreshReason::FirstLogin))
             }
             // Whoever began under the login that has ended has their answer.
@@ -77,7 +78,7 @@ impl Core {
     }
 
     fn tokens_for(&mut self, now: Now, need: Need, held: &Held) -> Answer {
-        if let Some(flight) = self.flight.as_ref().filter(|_| self.unsaved.as_ref().is_some_and(|own| own.withheld)) {
+        if let Some(flight) = self.flight.as_ref().filter(|_| self.is_withheld()) {
             return Answer::Wait { flight: flight.id, launch: false };
         }
         let refused = self.refused;
@@ -165,7 +166,8 @@ impl Core {
     pub(crate) fn flush(&mut self) -> Option<(FlightId, bool)> {
         match &self.flight {
             Some(flight) => Some((flight.id, false)),
-            None => self.save_now().map(|flight| (flight, true)),
+            // Also what the store did not take, since it holds another registration's record: to say so.
+            None => self.unsaved.is_some().then(|| (self.board(Purpose::Save), true)),
         }
     }
 
@@ -176,6 +178,7 @@ impl Core {
             Some(Purpose::Load) => "load",
             Some(Purpose::Save) => "save",
             Some(Purpose::Look) => "look",
+            Some(Purpose::Forget) => "forget",
             Some(Purpose::Refresh(reason)) => reason.as_str(),
             None => "superseded",
         }

@@ -8,8 +8,9 @@ use crate::error::{AuthError, Kind};
 use crate::event::{Ending, Event, NeedsLogin};
 use crate::id::Version;
 use crate::policy::freshness::Stage;
-use crate::refresh::contract::{RefreshReason, Start};
+use crate::refresh::contract::RefreshReason;
 use crate::refresh::error::{RefreshError, Verdict};
+use crate::refresh::info::FirstLogin;
 use crate::session::core::board::{self, Found};
 use crate::session::core::chance::Chance;
 use crate::session::core::flight::{Flight, FlightId, Heard, Leg, LockHeard, Outcome, Purpose, Step};
@@ -17,6 +18,7 @@ use crate::session::core::look;
 use crate::session::core::memory::{Ended, Held, Memory, Unsaved};
 use crate::session::core::mutants::mutant;
 use crate::session::core::state::Core;
+use crate::store::contract::LockReach;
 use crate::store::error::StoreError;
 use crate::store::record::Record;
 use crate::tokens::Tokens;
@@ -36,6 +38,8 @@ impl Core {
                 // Without a lock to wait for it is as if the lock had been asked for and held.
                 Purpose::Refresh(_) if !holds_lock => Step::to(Leg::Lock { wait: true }),
                 Purpose::Look if !holds_lock => Step::to(Leg::Lock { wait: false }),
+                Purpose::Forget if !holds_lock => Step::to(Leg::Lock { wait: true }),
+                Purpose::Forget => Step::to(Leg::Remove),
                 Purpose::Refresh(_) | Purpose::Load | Purpose::Save | Purpose::Look => {
                     flight.shared = holds_lock;
                     Step::to(Leg::Read)
@@ -49,6 +53,8 @@ impl Core {
                 Err(error) => self.not_refreshed(now, chance, &mut flight, error),
             },
             Heard::Swapped(heard) => self.swapped(now, chance, &mut flight, heard),
+            Heard::Removed(Ok(())) => self.arrive(&mut flight, Outcome::Look),
+            Heard::Removed(Err(error)) => self.not_forgotten(&mut flight, &error),
             Heard::Revoked => self.unlock(),
             Heard::Unlocked => return self.land(chance, *flight),
         };
@@ -59,13 +65,15 @@ impl Core {
     }
 
     fn locked(&mut self, now: Now, chance: Chance, flight: &mut Flight, heard: LockHeard) -> Step {
-        self.alone = matches!(heard, LockHeard::NotShared);
-        if flight.purpose == Purpose::Look {
-            return self.looks_for_others(now, chance, flight, &heard);
+        self.alone = matches!(heard, LockHeard::NotShared | LockHeard::Held(LockReach::ThisProcess));
+        match flight.purpose {
+            Purpose::Look => return self.looks_for_others(now, chance, flight, &heard),
+            Purpose::Forget => return self.forgets(flight, heard),
+            Purpose::Load | Purpose::Refresh(_) | Purpose::Save => {}
         }
         match heard {
             LockHeard::NotShared => flight.shared = false,
-            LockHeard::Held => flight.shared = true,
+            LockHeard::Held(_) => flight.shared = true,
             LockHeard::Busy => (flight.shared, flight.busy) = (true, true),
             LockHeard::Failed(_) if self.rules.without_lock => flight.shared = true,
             LockHeard::Failed(error) => return self.store_failed(now, chance, flight, &error),
@@ -83,17 +91,22 @@ impl Core {
         let known = self.memory.version().is_some();
         self.look_again_in(now, look::EVERY);
         match read {
+            Ok(Some(found)) if self.is_foreign(&found) => self.foreign(now, chance, flight, &found),
             Ok(found) if flight.purpose == Purpose::Look => self.looked(now, chance, flight, found.as_ref()),
             Ok(found) => {
                 flight.expected = found.as_ref().map(Record::version);
+                let mut tell = Vec::new();
+                self.tell_of_change(&mut tell);
                 let step = self.found(now, chance, flight, found.as_ref());
                 self.seen(found.as_ref());
-                step
+                step.telling(tell)
             }
             Err(error) if error.is_unreadable() => {
                 flight.expected = None;
                 self.seen(None);
-                let tell = vec![Event::StoreFailed(self.store_error(&error))];
+                let mut tell = Vec::new();
+                self.tell_of_change(&mut tell);
+                tell.push(Event::StoreFailed(self.store_error(&error)));
                 if known {
                     self.dirty();
                     return self.write(now, chance, flight).telling(tell);
@@ -105,7 +118,9 @@ impl Core {
                     if let Some(unsaved) = &mut self.unsaved {
                         unsaved.first_reading &= unsaved.unread;
                     }
-                    self.not_saved(flight, &error)
+                    let mut tell = Vec::new();
+                    self.tell_of_change(&mut tell);
+                    self.not_saved(flight, &error).telling(tell)
                 }
                 // What memory holds is all there is, and nobody else can have changed it.
                 Purpose::Refresh(reason) if !error.is_newer() && (!flight.shared || self.rules.without_lock) => {
@@ -114,6 +129,8 @@ impl Core {
                 }
                 Purpose::Refresh(_) | Purpose::Load => self.store_failed(now, chance, flight, &error),
                 Purpose::Look => self.look_failed(now, chance, flight, &error),
+                // It reads nothing.
+                Purpose::Forget => self.arrive(flight, Outcome::Look),
             },
         }
     }
@@ -177,17 +194,17 @@ impl Core {
         match (flight.purpose, &self.memory) {
             (Purpose::Refresh(_), _) if flight.busy => self.busy(now, chance, flight),
             (Purpose::Refresh(reason), Memory::Tokens(_)) => self.depart(now, flight, reason),
-            (Purpose::Refresh(reason), Memory::Nobody) if self.rules.start == Start::LogsInAlone => {
+            (Purpose::Refresh(reason), Memory::Nobody) if self.rules.first_login == FirstLogin::Unattended => {
                 self.depart(now, flight, reason)
             }
             (Purpose::Load, Memory::Unread) => {
-                self.memory = match self.rules.start {
-                    Start::Assumed => {
+                self.memory = match self.rules.first_login {
+                    FirstLogin::Assumed => {
                         let version = Version::new(chance.login, 0);
                         let held = self.hold(version, Tokens::unseen().settled(now.wall), chance.jitter);
                         Memory::Tokens(Held { presumed: true, ..held })
                     }
-                    Start::NeedsLogin | Start::LogsInAlone => Memory::Nobody,
+                    FirstLogin::Interactive | FirstLogin::Unattended => Memory::Nobody,
                 };
                 self.arrive(flight, Outcome::Look)
             }
@@ -221,7 +238,7 @@ impl Core {
             Purpose::Refresh(_) if good => self.outcome(),
             // Whoever waits looks at them again, as somebody who began under this login.
             Purpose::Load => self.outcome(),
-            Purpose::Refresh(_) | Purpose::Save | Purpose::Look => Outcome::Look,
+            Purpose::Refresh(_) | Purpose::Save | Purpose::Look | Purpose::Forget => Outcome::Look,
         });
         let leg = match dropped {
             Memory::Tokens(held) if revoke => Leg::Revoke { tokens: held.tokens },
@@ -270,12 +287,14 @@ impl Core {
             }
             Verdict::Unavailable { maybe_processed: true, .. }
                 if flight.attempts == 1
-                    && self.rules.resubmit
+                    && !self.rules.never_resubmit
                     && flight.sent_at.is_some_and(|sent| now.monotonic.saturating_sub(sent) <= RESUBMIT_WITHIN) =>
             {
                 match flight.purpose {
                     Purpose::Refresh(reason) => self.depart(now, flight, reason),
-                    Purpose::Load | Purpose::Save | Purpose::Look => self.refresh_failed(now, chance, flight, error),
+                    Purpose::Load | Purpose::Save | Purpose::Look | Purpose::Forget => {
+                        self.refresh_failed(now, chance, flight, error)
+                    }
                 }
             }
             Verdict::Rejected { .. } | Verdict::Unavailable { .. } | Verdict::Misconfigured { .. } => {
@@ -286,8 +305,8 @@ impl Core {
 
     /// What was stored is lost, and memory has nothing to go on from.
     fn unreadable(&mut self, now: Now, chance: Chance, flight: &mut Flight) -> Step {
-        match (self.rules.start, flight.purpose) {
-            (Start::NeedsLogin, Purpose::Load | Purpose::Look) => {
+        match (self.rules.first_login, flight.purpose) {
+            (FirstLogin::Interactive, Purpose::Load | Purpose::Look) => {
                 let version = Version::new(chance.login, 0);
                 let ending = Ending::NeedsLogin(NeedsLogin::RecordUnreadable);
                 let mut tell = Vec::new();
@@ -326,7 +345,7 @@ impl Core {
         if let Some(login) = login.filter(|login| unsaved.first_reading && !unsaved.replaced.contains(login)) {
             unsaved.replaced.push(login);
         }
-        unsaved.first_reading = false;
+        (unsaved.first_reading, unsaved.foreign) = (false, false);
     }
 
     pub(super) fn store_error(&self, error: &StoreError) -> AuthError {

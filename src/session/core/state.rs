@@ -3,17 +3,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::{Map, Value};
-
 use crate::clock::{Now, Wall};
 use crate::event::{Ending, Event, State};
 use crate::id::{LoginId, SessionId, Version};
 use crate::policy::excess::Window;
 use crate::policy::freshness::Freshness;
-use crate::refresh::contract::Start;
+use crate::refresh::info::FirstLogin;
 use crate::session::core::flight::{Flight, Ghosts};
 use crate::session::core::memory::{Ended, Held, Memory, Rest, Unsaved};
+use crate::session::core::registration::Registration;
 use crate::store::record::{Content, Record};
+use crate::store::unknown::Unknown;
 use crate::tokens::Tokens;
 
 /// The state of one session. What is seldom there is in boxes: a program may have a million of these.
@@ -43,21 +43,22 @@ pub(crate) struct Core {
     /// The login whose need of a new one was told: it is told once.
     pub(super) told: Option<Box<LoginId>>,
     /// Members of the stored record that this version of the crate does not know.
-    pub(super) unknown: Option<Box<Map<String, Value>>>,
+    pub(super) unknown: Option<Box<Unknown>>,
     /// The program has shut the session down: nothing new is begun.
     pub(super) closed: bool,
 }
 
 /// What does not change in a session's life.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Rules {
-    pub(crate) start: Start,
+    pub(crate) registration: Registration,
+    pub(crate) first_login: FirstLogin,
     /// How long before its expiry a long-lived token is due.
     pub(crate) ahead: Duration,
     /// Whether to refresh although a store that is shared cannot be locked or read.
     pub(crate) without_lock: bool,
-    /// Whether a lost answer is asked for again at once.
-    pub(crate) resubmit: bool,
+    /// Whether a refresh whose response was lost is not sent again.
+    pub(crate) never_resubmit: bool,
 }
 
 impl Core {
@@ -86,8 +87,7 @@ impl Core {
     /// The tokens that any request may have at once, until the moment they are due; `None` when it has to ask.
     pub(crate) fn free(&self) -> Option<&Held> {
         let Memory::Tokens(held) = &self.memory else { return None };
-        let withheld = self.unsaved.as_ref().is_some_and(|unsaved| unsaved.withheld);
-        (!withheld && self.flight.is_none() && !self.refused).then_some(held)
+        (!self.is_withheld() && self.flight.is_none() && !self.refused).then_some(held)
     }
 
     /// Whether the store was never read.
@@ -95,9 +95,14 @@ impl Core {
         matches!(self.memory, Memory::Unread)
     }
 
-    /// Whether there is nothing left to save.
-    pub(crate) fn is_saved(&self) -> bool {
-        self.unsaved.is_none()
+    /// A login whose first save has neither ended nor failed: no request gets its tokens yet.
+    pub(super) fn is_withheld(&self) -> bool {
+        self.unsaved.as_ref().is_some_and(|unsaved| unsaved.undo.is_some())
+    }
+
+    /// Whether what memory holds is still to be saved, and can be.
+    pub(crate) fn is_to_be_saved(&self) -> bool {
+        self.unsaved.as_ref().is_some_and(|unsaved| !unsaved.foreign)
     }
 
     pub(crate) fn state(&self) -> State {
@@ -187,11 +192,9 @@ impl Core {
             Memory::Ended(ended) => Content::Tombstone { ending: ended.ending.clone(), since: ended.since },
             Memory::Unread | Memory::Nobody => return None,
         };
-        let record = Record::new(memory.version()?, content);
-        Some(match &self.unknown {
-            Some(unknown) => record.keeping_unknown_of(unknown),
-            None => record,
-        })
+        let unknown = self.unknown.as_deref().cloned().unwrap_or_default();
+        let record = Record::new(self.id.clone(), memory.version()?, content).with_unknown(unknown);
+        Some(record.belonging_to(self.rules.registration.current.clone()))
     }
 
     pub(super) fn keep_unknown(&mut self, record: &Record) {

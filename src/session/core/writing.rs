@@ -41,6 +41,7 @@ impl Core {
     pub(super) fn swapped(&mut self, now: Now, chance: Chance, flight: &mut Flight, heard: SwapHeard) -> Step {
         match heard {
             SwapHeard::Done => self.stored(now, chance, flight),
+            SwapHeard::Found(Some(found)) if self.is_foreign(&found) => self.foreign(now, chance, flight, &found),
             SwapHeard::Found(found) => {
                 flight.expected = found.as_deref().map(Record::version);
                 self.found(now, chance, flight, found.as_deref())
@@ -84,7 +85,7 @@ impl Core {
         let failed = self.store_error(error);
         let mut tell = vec![Event::StoreFailed(failed)];
         if let Some(candidate) = flight.candidate.take() {
-            let unsaved = Unsaved { withheld: false, ..self.unsaved.as_deref().cloned().unwrap_or_default() };
+            let unsaved = Unsaved { undo: None, ..self.unsaved.as_deref().cloned().unwrap_or_default() };
             self.install(candidate, Some(unsaved), &mut tell);
             self.recover();
             self.failed_saves = self.failed_saves.saturating_add(1);

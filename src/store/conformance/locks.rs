@@ -5,10 +5,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::id::SessionId;
-use crate::store::conformance::sample::tokens;
+use crate::store::conformance::sample::{put, tokens};
 use crate::store::conformance::subject::Subject;
 use crate::store::conformance::suite::{Outcome, side_by_side};
-use crate::store::contract::{Lock, LockGuard, Swap, TokenStore};
+use crate::store::contract::{Lock, LockGuard, LockRequest, Swap, TokenStore};
 use crate::store::error::StoreError;
 
 /// Longer than any lease of a holder that died.
@@ -22,7 +22,7 @@ fn id() -> SessionId {
 
 /// The lock, which must be had within the wait.
 async fn held(store: &dyn TokenStore, wait: Duration) -> Result<Box<dyn LockGuard>, StoreError> {
-    match store.lock(&id(), wait).await? {
+    match store.lock(&id(), LockRequest::new(wait, LONG)).await? {
         Lock::Held(guard) if guard.is_held() => Ok(guard),
         other @ (Lock::NotShared | Lock::Held(_) | Lock::Busy) => {
             Err(StoreError::unavailable(format!("{other:?} instead of a lock that is held")))
@@ -31,7 +31,7 @@ async fn held(store: &dyn TokenStore, wait: Duration) -> Result<Box<dyn LockGuar
 }
 
 async fn is_busy(store: &dyn TokenStore, wait: Duration) -> Result<bool, StoreError> {
-    Ok(matches!(store.lock(&id(), wait).await?, Lock::Busy))
+    Ok(matches!(store.lock(&id(), LockRequest::new(wait, LONG)).await?, Lock::Busy))
 }
 
 /// Between taking the lock and giving it back, nobody else has it; the same handle used twice is two.
@@ -94,7 +94,9 @@ pub async fn a_lock_is_free_after_its_holder_died(subject: &Subject) -> Outcome 
 pub async fn a_dropped_wait_takes_no_lock(subject: &Subject) -> Outcome {
     for _round in 0..5 {
         let guard = held(subject.store(), LONG).await?;
-        let waiting = tokio::time::timeout(Duration::from_millis(20), subject.store().lock(&id(), LONG)).await;
+        let waiting =
+            tokio::time::timeout(Duration::from_millis(20), subject.store().lock(&id(), LockRequest::new(LONG, LONG)))
+                .await;
         assert!(waiting.is_err(), "it is held");
         guard.release().await;
         held(&*subject.another(), SLACK).await?.release().await;
@@ -107,7 +109,7 @@ pub async fn reading_and_writing_go_on_while_another_holds_the_lock(subject: &Su
     let (held, first, second) = (held(&*subject.another(), LONG).await?, tokens(1, "a")?, tokens(2, "b")?);
     let store = subject.store();
     let calls = async {
-        store.save(&id(), &first).await?;
+        put(&*store, &id(), &first).await?;
         let swapped = store.swap(&id(), Some(first.version()), &second).await?;
         assert!(matches!(swapped, Swap::Done), "{swapped:?}");
         assert!(store.load(&id()).await?.is_some(), "it was saved");
@@ -122,7 +124,7 @@ pub async fn reading_and_writing_go_on_while_another_holds_the_lock(subject: &Su
 pub async fn a_lock_of_one_session_leaves_the_others_free(subject: &Subject) -> Outcome {
     let _held = held(subject.store(), LONG).await?;
     let other = SessionId::from("another one");
-    let free = subject.another().lock(&other, Duration::ZERO).await?;
+    let free = subject.another().lock(&other, LockRequest::new(Duration::ZERO, LONG)).await?;
     assert!(matches!(free, Lock::Held(_)), "{free:?}");
     Ok(())
 }
@@ -130,7 +132,7 @@ pub async fn a_lock_of_one_session_leaves_the_others_free(subject: &Subject) -> 
 /// A store that no other process can see says so, and keeps nobody out.
 pub async fn a_lock_that_nobody_shares_says_so(subject: &Subject) -> Outcome {
     for _round in 0..2 {
-        let lock = subject.store().lock(&id(), Duration::ZERO).await?;
+        let lock = subject.store().lock(&id(), LockRequest::new(Duration::ZERO, Duration::from_secs(60))).await?;
         assert!(matches!(lock, Lock::NotShared), "{lock:?}");
     }
     Ok(())

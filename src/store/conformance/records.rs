@@ -6,10 +6,10 @@ use std::time::Duration;
 use futures_util::FutureExt;
 
 use crate::id::SessionId;
-use crate::store::conformance::sample::{self, CANARY, assert_is, tokens};
+use crate::store::conformance::sample::{self, CANARY, assert_is, put, tokens};
 use crate::store::conformance::subject::Subject;
 use crate::store::conformance::suite::{Outcome, side_by_side};
-use crate::store::contract::{Swap, TokenStore};
+use crate::store::contract::{LockRequest, Swap, TokenStore};
 use crate::store::record::Record;
 
 fn id() -> SessionId {
@@ -18,7 +18,7 @@ fn id() -> SessionId {
 
 /// Saves, loads, and compares all of it.
 async fn survives(store: &dyn TokenStore, record: &Record) -> Outcome {
-    store.save(&id(), record).await?;
+    put(store, &id(), record).await?;
     assert_is(store.load(&id()).await?.as_ref(), record);
     Ok(())
 }
@@ -45,7 +45,7 @@ pub async fn the_last_save_wins(subject: &Subject) -> Outcome {
 pub async fn removing_twice_is_no_error(subject: &Subject) -> Outcome {
     let store = subject.store();
     store.remove(&id()).await?;
-    store.save(&id(), &tokens(1, "a")?).await?;
+    put(&*store, &id(), &tokens(1, "a")?).await?;
     store.remove(&id()).await?;
     assert!(store.load(&id()).await?.is_none(), "it was removed");
     store.remove(&id()).await?;
@@ -81,11 +81,11 @@ pub async fn tombstones_are_kept(subject: &Subject) -> Outcome {
 
 /// Whoever reads while others write finds what one of them wrote, whole.
 pub async fn concurrent_saves_leave_one_whole_record(subject: &Subject) -> Outcome {
-    subject.store().save(&id(), &tokens(0, "first")?).await?;
+    put(subject.store(), &id(), &tokens(0, "first")?).await?;
     side_by_side(subject.handles(8), |nth, store| async move {
         for round in 0..8_u64 {
             let text = format!("{nth}-{round}-").repeat(1 + nth * 97);
-            store.save(&id(), &tokens(round, &text)?).await?;
+            put(&*store, &id(), &tokens(round, &text)?).await?;
             let found = store.load(&id()).await?.and_then(|found| whole(&found));
             assert!(found.is_some(), "no mixture, and never nothing");
         }
@@ -109,8 +109,8 @@ pub async fn a_dropped_save_happens_at_once_or_never(subject: &Subject) -> Outco
     let another = subject.another();
     for round in 0..10 {
         let (dropped, last) = (tokens(round, "dropped")?, tokens(round, "last")?);
-        let _maybe = subject.store().save(&id(), &dropped).now_or_never();
-        another.save(&id(), &last).await?;
+        let _maybe = put(subject.store(), &id(), &dropped).now_or_never();
+        put(&*another, &id(), &last).await?;
         tokio::time::sleep(Duration::from_millis(5)).await;
         assert_is(another.load(&id()).await?.as_ref(), &last);
     }
@@ -120,9 +120,9 @@ pub async fn a_dropped_save_happens_at_once_or_never(subject: &Subject) -> Outco
 /// Neither the store, nor what it answers, shows a token.
 pub async fn debug_shows_no_secret(subject: &Subject) -> Outcome {
     let store = subject.store();
-    store.save(&id(), &sample::full()?).await?;
+    put(&*store, &id(), &sample::full()?).await?;
     let swapped: Swap = store.swap(&id(), None, &tokens(1, "a")?).await?;
-    let lock = store.lock(&id(), Duration::ZERO).await?;
+    let lock = store.lock(&id(), LockRequest::new(Duration::ZERO, Duration::from_secs(60))).await?;
     let pointer: Arc<dyn TokenStore> = subject.another();
     let shown = format!("{} {swapped:?} {lock:?} {pointer:?} {subject:?}", subject.shown());
     assert!(!shown.contains(CANARY), "{shown}");

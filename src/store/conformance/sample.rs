@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 
-use crate::id::{LoginId, Version};
+use crate::id::{LoginId, SessionId, Version};
+use crate::store::contract::{Swap, TokenStore};
 use crate::store::error::StoreError;
 use crate::store::record::Record;
 use crate::tokens::Tokens;
@@ -14,7 +15,16 @@ pub(crate) const CANARY: &str = "canary";
 pub(crate) fn tokens(generation: u64, text: &str) -> Result<Record, StoreError> {
     let tokens = Tokens::new(format!("{CANARY}-{text}")).map_err(StoreError::unavailable)?;
     let tokens = tokens.with_refresh_token(format!("{CANARY}-refresh-{text}"));
-    Ok(Record::of_tokens(version(generation), tokens))
+    Ok(Record::of_tokens(SessionId::default(), version(generation), tokens))
+}
+
+/// Replaces whatever is stored by this record, as a session does that knows what to write.
+pub(crate) async fn put(store: &dyn TokenStore, id: &SessionId, record: &Record) -> Result<(), StoreError> {
+    let mut expected = None;
+    while let Swap::Found(found) = store.swap(id, expected, record).await? {
+        expected = found.as_ref().map(Record::version);
+    }
+    Ok(())
 }
 
 /// That version of the login.
@@ -25,7 +35,7 @@ pub(crate) fn version(generation: u64) -> Version {
 /// Every field that this version of the crate knows.
 pub(crate) fn full() -> Result<Record, StoreError> {
     of(&json!({
-        "major": 1, "login": "cafe", "generation": u64::MAX,
+        "major": 1, "session": "default", "login": "cafe", "generation": u64::MAX,
         "tokens": {
             "access_token": "canary!~", "token_type": "Bearer", "refresh_token": "canary \"r\\\u{e9}\n\0\u{1f980}",
             "scope": "read write", "expires_at": 1_800_000_000_123_u64, "issued_at": 1_700_000_000_456_u64,
@@ -37,7 +47,7 @@ pub(crate) fn full() -> Result<Record, StoreError> {
 /// Members that a later version of the crate may have written.
 pub(crate) fn unknown() -> Result<Record, StoreError> {
     of(&json!({
-        "major": 1, "login": "cafe", "generation": 7, "tokens": {"access_token": "canary"},
+        "major": 1, "session": "default", "login": "cafe", "generation": 7, "tokens": {"access_token": "canary"},
         "later": {"deep": [1, {"a": null}], "text": "canary"}, "minor": 9,
     }))
 }
@@ -49,7 +59,8 @@ pub(crate) fn tombstones() -> Result<Vec<Record>, StoreError> {
         json!({"why": "rejected", "code": "invalid_grant", "since": 0}),
         json!({"why": "record_unreadable", "since": 1}),
     ];
-    let record = |ending| of(&json!({"major": 1, "login": "cafe", "generation": 7, "tombstone": ending}));
+    let record =
+        |ending| of(&json!({"major": 1, "session": "default", "login": "cafe", "generation": 7, "tombstone": ending}));
     endings.into_iter().map(record).collect()
 }
 

@@ -1,7 +1,7 @@
 //! Laws of several sessions in one store.
 
 use crate::id::SessionId;
-use crate::store::conformance::sample::{assert_is, tokens};
+use crate::store::conformance::sample::{assert_is, put, tokens};
 use crate::store::conformance::subject::Subject;
 use crate::store::conformance::suite::{Outcome, side_by_side};
 
@@ -10,7 +10,7 @@ pub async fn sessions_do_not_mix(subject: &Subject) -> Outcome {
     side_by_side(subject.handles(32), |nth, store| async move {
         let (id, record) = (SessionId::from(format!("session {nth}")), tokens(1, &nth.to_string())?);
         assert!(store.load(&id).await?.is_none(), "nothing was saved for it");
-        store.save(&id, &record).await?;
+        put(&*store, &id, &record).await?;
         store.remove(&SessionId::from(format!("gone {nth}"))).await?;
         assert_is(store.load(&id).await?.as_ref(), &record);
         Ok(())
@@ -67,7 +67,7 @@ pub async fn odd_ids_stay_apart(subject: &Subject) -> Outcome {
     ];
     ids.extend(longer.iter().map(String::as_str));
     for (nth, id) in ids.iter().enumerate() {
-        store.save(&SessionId::from(*id), &tokens(1, &nth.to_string())?).await?;
+        put(&*store, &SessionId::from(*id), &tokens(1, &nth.to_string())?).await?;
     }
     for (nth, id) in ids.iter().enumerate() {
         assert_is(store.load(&SessionId::from(*id)).await?.as_ref(), &tokens(1, &nth.to_string())?);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::id::{SessionId, Version};
-use crate::store::conformance::sample::{assert_is, tokens, version};
+use crate::store::conformance::sample::{assert_is, put, tokens, version};
 use crate::store::conformance::subject::Subject;
 use crate::store::conformance::suite::{Outcome, side_by_side};
 use crate::store::contract::{Swap, TokenStore};
@@ -37,7 +37,7 @@ pub async fn a_swap_compares_and_says_what_it_found(subject: &Subject) -> Outcom
     assert!(matches!(on_nothing, Swap::Found(None)), "nothing was there: {on_nothing:?}");
     assert!(store.load(&id()).await?.is_none(), "and nothing is");
     let old = tokens(5, "old")?;
-    store.save(&id(), &old).await?;
+    put(&*store, &id(), &old).await?;
     let other_login = Version { generation: 5, ..tokens(5, "")?.version().next() };
     let other_login = Version::new(crate::id::LoginId::from_bits(1), other_login.generation);
     for expected in [None, Some(version(4)), Some(version(6)), Some(other_login)] {
@@ -75,7 +75,7 @@ pub async fn concurrent_swaps_have_one_winner(subject: &Subject) -> Outcome {
 
 /// Where everyone replaces what they read by its next version, readers see versions grow, and none is lost.
 pub async fn versions_never_go_back_through_swap(subject: &Subject) -> Outcome {
-    subject.store().save(&id(), &tokens(0, "first")?).await?;
+    put(subject.store(), &id(), &tokens(0, "first")?).await?;
     let done = Arc::new(AtomicU64::new(0));
     side_by_side(subject.handles(6), |nth, store| {
         let done = Arc::clone(&done);

@@ -36,7 +36,7 @@ impl Drawer {
         let (folder, name) = (self.place.open_or_make()?, self.name());
         match Held::attempt(&folder, &format!("{name}.write-lock"), &self.proven)? {
             Some(_held) if is_wanted() => {
-                let writes = matches!(change, Change::Save(_) | Change::Swap(..));
+                let writes = matches!(change, Change::Swap(..));
                 if writes && folder.read(&name, 0)?.is_none() {
                     // Made with the first record, so that it is there to be locked when the disk becomes read-only.
                     drop(folder.open_lock(&self.refresh_lock())?);

@@ -93,7 +93,7 @@ mod tests {
     use crate::tokens::Tokens;
 
     fn record() -> Record {
-        Record::of_tokens(Version::new(LoginId::from_bits(1), 7), Tokens::new("canary").unwrap())
+        Record::of_tokens("default", Version::new(LoginId::from_bits(1), 7), Tokens::new("canary").unwrap())
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 
 use crate::id::{SessionId, Version};
-use crate::store::contract::{Lock, Swap, TokenStore};
+use crate::store::contract::{Lock, LockRequest, Swap, TokenStore};
 use crate::store::error::StoreError;
 use crate::store::file::app_folder::{NoAppFolder, app_folder};
 use crate::store::file::drawer::Drawer;
@@ -173,10 +173,6 @@ impl TokenStore for FileStore {
         }
     }
 
-    async fn save(&self, id: &SessionId, record: &Record) -> Result<(), StoreError> {
-        self.change(id, Change::Save(record.clone())).await.map(drop)
-    }
-
     /// What was set aside, and a file of a newer version, is removed too.
     async fn remove(&self, id: &SessionId) -> Result<(), StoreError> {
         self.change(id, Change::Remove).await.map(drop)
@@ -186,9 +182,9 @@ impl TokenStore for FileStore {
         self.change(id, Change::Swap(expected, new.clone())).await
     }
 
-    async fn lock(&self, id: &SessionId, wait: Duration) -> Result<Lock, StoreError> {
+    async fn lock(&self, id: &SessionId, wanted: LockRequest) -> Result<Lock, StoreError> {
         let drawer = self.drawer(id);
-        let held = self.within(wait, move |_| drawer.try_lock()).await?;
+        let held = self.within(wanted.wait(), move |_| drawer.try_lock()).await?;
         Ok(held.map_or(Lock::Busy, |held| Lock::Held(Box::new(held))))
     }
 }

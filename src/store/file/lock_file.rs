@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 
-use crate::store::contract::LockGuard;
+use crate::store::contract::{LockGuard, LockReach};
 use crate::store::file::folder::Folder;
 use crate::store::file::trouble::Trouble;
 
@@ -82,6 +82,10 @@ impl LockGuard for Held {
     /// short questions to the file system, without waiting.
     fn is_held(&self) -> bool {
         self.folder.is_at_its_path() && self.is_in_place()
+    }
+
+    fn reach(&self) -> LockReach {
+        LockReach::ThisMachine
     }
 
     async fn release(self: Box<Self>) {

@@ -25,7 +25,6 @@ pub(crate) struct RecordFile<'a> {
 /// What is to become of a record.
 #[derive(Debug)]
 pub(crate) enum Change {
-    Save(Record),
     Swap(Option<Version>, Record),
     Remove,
     /// Nothing, but what is unreadable is set aside.
@@ -76,7 +75,7 @@ impl RecordFile<'_> {
         };
         match change {
             Change::Swap(expected, _) if found.as_ref().map(Record::version) != *expected => Ok(Swap::Found(found)),
-            Change::Save(record) | Change::Swap(_, record) => self.replace(record).map(|()| Swap::Done),
+            Change::Swap(_, record) => self.replace(record).map(|()| Swap::Done),
             Change::Remove | Change::Tidy => Ok(Swap::Found(found)),
         }
     }

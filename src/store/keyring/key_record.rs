@@ -28,7 +28,7 @@ pub(crate) fn apart(id: &SessionId) -> SessionId {
 pub(crate) fn naming(key: &SealingKey) -> Result<Record, StoreError> {
     let version = Version::new(LoginId::from_bits(platform::random()), 0);
     let nobody = Content::Tombstone { ending: Ending::LoggedOut, since: Wall::of(SystemTime::UNIX_EPOCH).time() };
-    cipher::seal(&Record::new(version, nobody), &reserved(), key)
+    cipher::seal(&Record::new(reserved(), version, nobody), &reserved(), key)
 }
 
 /// The id of the key that a record is sealed with.
@@ -42,7 +42,7 @@ pub(crate) fn named_by(record: &Record) -> Option<&str> {
 /// Whether this is the very key that the record names, and not only one that is kept under its id.
 pub(crate) fn is_named_by(record: &Record, key: &SealingKey) -> bool {
     match record.content() {
-        Content::Sealed(sealed) => cipher::open(sealed, record.version(), &reserved(), key).is_ok(),
+        Content::Sealed(sealed) => cipher::open(record, sealed, &reserved(), key).is_ok(),
         Content::Tokens(_) | Content::Tombstone { .. } => false,
     }
 }

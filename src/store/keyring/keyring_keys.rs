@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 
 use crate::id::SessionId;
-use crate::store::contract::{Lock, LockGuard, Swap, TokenStore};
+use crate::store::contract::{Lock, LockGuard, LockRequest, Swap, TokenStore};
 use crate::store::error::StoreError;
 use crate::store::file::file_store::FileStore;
 use crate::store::keyring::entry;
@@ -78,7 +78,7 @@ impl KeyringKeys {
 
     /// One key is made at a time, here and in other programs.
     async fn sole_maker(&self, bound: Duration) -> Result<Option<Box<dyn LockGuard>>, StoreError> {
-        match self.files.lock(&reserved(), bound).await? {
+        match self.files.lock(&reserved(), LockRequest::new(bound, bound)).await? {
             Lock::Held(guard) => Ok(Some(guard)),
             Lock::NotShared => Ok(None),
             Lock::Busy => Err(StoreError::unavailable("another process has been making the key for too long")),

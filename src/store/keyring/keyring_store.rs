@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use keyring_core::CredentialStore;
 
 use crate::id::{SessionId, Version};
-use crate::store::contract::{Lock, Swap, TokenStore};
+use crate::store::contract::{Lock, LockRequest, Swap, TokenStore};
 use crate::store::error::StoreError;
 use crate::store::file::app_folder::{NoAppFolder, app_folder};
 use crate::store::file::file_store::FileStore;
@@ -228,10 +228,6 @@ impl TokenStore for KeyringStore {
         self.through().load(&apart(id)).await
     }
 
-    async fn save(&self, id: &SessionId, record: &Record) -> Result<(), StoreError> {
-        self.through().save(&apart(id), record).await
-    }
-
     async fn remove(&self, id: &SessionId) -> Result<(), StoreError> {
         self.keys.files.remove(&apart(id)).await
     }
@@ -240,7 +236,7 @@ impl TokenStore for KeyringStore {
         self.through().swap(&apart(id), expected, new).await
     }
 
-    async fn lock(&self, id: &SessionId, wait: Duration) -> Result<Lock, StoreError> {
-        self.keys.files.lock(&apart(id), wait).await
+    async fn lock(&self, id: &SessionId, wanted: LockRequest) -> Result<Lock, StoreError> {
+        self.keys.files.lock(&apart(id), wanted).await
     }
 }

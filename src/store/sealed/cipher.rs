@@ -1,12 +1,14 @@
 //! How a record is sealed: XChaCha20-Poly1305 over its bytes, bound to its session, its version and its key.
 
+use std::sync::Arc;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use chacha20poly1305::aead::AeadInOut;
 use chacha20poly1305::{Tag, XNonce};
 use zeroize::Zeroizing;
 
-use crate::id::{SessionId, Version};
+use crate::id::SessionId;
 use crate::store::error::StoreError;
 use crate::store::record::{Content, Record};
 use crate::store::sealed::key::SealingKey;
@@ -21,7 +23,7 @@ const PURPOSE: &[u8] = b"reqwest-auth-refresh sealed record 1\0";
 
 /// The record as whoever lacks the key sees it: its version, the key's id, and noise.
 pub(crate) fn seal(record: &Record, id: &SessionId, key: &SealingKey) -> Result<Record, StoreError> {
-    let bound = bound_to(id, record.version(), key.id());
+    let bound = bound_to(id, record, key.id());
     let bytes = record.to_bytes();
     let mut nonce = [0; NONCE];
     getrandom::fill(&mut nonce).map_err(StoreError::unavailable)?;
@@ -34,13 +36,14 @@ pub(crate) fn seal(record: &Record, id: &SessionId, key: &SealingKey) -> Result<
         .map_err(|_says_nothing| StoreError::unavailable("the record is too long to be sealed"))?;
     sealed.extend_from_slice(&tag);
     let content = SealedContent { key: key.id().to_owned(), text: STANDARD_NO_PAD.encode(&*sealed) };
-    Ok(Record::new(record.version(), Content::Sealed(content)))
+    let sealed = Record::new(record.session().clone(), record.version(), Content::Sealed(content));
+    Ok(sealed.belonging_to(record.registration().map(Arc::from)))
 }
 
 /// The record that was sealed for this session, under this version, with this key; nothing else opens.
 pub(crate) fn open(
+    outside: &Record,
     sealed: &SealedContent,
-    version: Version,
     id: &SessionId,
     key: &SealingKey,
 ) -> Result<Record, StoreError> {
@@ -52,25 +55,28 @@ pub(crate) fn open(
     key.cipher()
         .decrypt_inout_detached(
             &XNonce::from(*nonce),
-            &bound_to(id, version, key.id()),
+            &bound_to(id, outside, key.id()),
             (&mut *text).into(),
             &Tag::from(*tag),
         )
         .map_err(|_says_nothing| refused())?;
     let record = Record::from_bytes(text)?;
-    if record.version() == version { Ok(record) } else { Err(refused()) }
+    let same = record.version() == outside.version()
+        && record.session() == outside.session()
+        && record.registration() == outside.registration();
+    if same { Ok(record) } else { Err(refused()) }
 }
 
-/// What the tag vouches for beside the record. All but the last part has a length that is fixed or said.
-fn bound_to(id: &SessionId, version: Version, key: &str) -> Vec<u8> {
-    let key_length = u64::try_from(key.len()).unwrap_or(u64::MAX);
-    [
-        PURPOSE,
-        &key_length.to_be_bytes(),
-        key.as_bytes(),
-        &version.login.to_bits().to_be_bytes(),
-        &version.generation.to_be_bytes(),
-        id.as_str().as_bytes(),
-    ]
-    .concat()
+/// What the tag vouches for beside the record: all that stands in clear. Each part has a length that is fixed or said.
+fn bound_to(id: &SessionId, outside: &Record, key: &str) -> Vec<u8> {
+    let version = outside.version();
+    let mut bound = PURPOSE.to_vec();
+    bound.extend_from_slice(&version.login.to_bits().to_be_bytes());
+    bound.extend_from_slice(&version.generation.to_be_bytes());
+    bound.push(u8::from(outside.registration().is_some()));
+    for text in [key, id.as_str(), outside.session().as_str(), outside.registration().unwrap_or_default()] {
+        bound.extend_from_slice(&u64::try_from(text.len()).unwrap_or(u64::MAX).to_be_bytes());
+        bound.extend_from_slice(text.as_bytes());
+    }
+    bound
 }

@@ -1,12 +1,11 @@
 //! A store whose records are sealed before another store keeps them.
 
 use std::fmt;
-use std::time::Duration;
 
 use async_trait::async_trait;
 
 use crate::id::{SessionId, Version};
-use crate::store::contract::{Lock, Swap, TokenStore};
+use crate::store::contract::{Lock, LockRequest, Swap, TokenStore};
 use crate::store::error::StoreError;
 use crate::store::record::Record;
 use crate::store::sealed::keys::SealingKeys;
@@ -90,10 +89,6 @@ impl<S: TokenStore> TokenStore for Sealed<S> {
         self.through().load(id).await
     }
 
-    async fn save(&self, id: &SessionId, record: &Record) -> Result<(), StoreError> {
-        self.through().save(id, record).await
-    }
-
     async fn remove(&self, id: &SessionId) -> Result<(), StoreError> {
         self.store.remove(id).await
     }
@@ -102,8 +97,8 @@ impl<S: TokenStore> TokenStore for Sealed<S> {
         self.through().swap(id, expected, new).await
     }
 
-    async fn lock(&self, id: &SessionId, wait: Duration) -> Result<Lock, StoreError> {
-        self.store.lock(id, wait).await
+    async fn lock(&self, id: &SessionId, wanted: LockRequest) -> Result<Lock, StoreError> {
+        self.store.lock(id, wanted).await
     }
 }
 

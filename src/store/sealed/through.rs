@@ -35,11 +35,6 @@ impl<S: TokenStore, K: Keys> Through<'_, S, K> {
         }
     }
 
-    pub(crate) async fn save(&self, id: &SessionId, record: &Record) -> Result<(), StoreError> {
-        let sealed = cipher::seal(record, id, &self.keys.newest(id).await?)?;
-        self.store.save(id, &sealed).await
-    }
-
     pub(crate) async fn swap(
         &self,
         id: &SessionId,
@@ -67,7 +62,7 @@ impl<S: TokenStore, K: Keys> Through<'_, S, K> {
         match found.content() {
             Content::Sealed(sealed) => {
                 let key = self.keys.named(&sealed.key).await?;
-                cipher::open(sealed, found.version(), id, &key)
+                cipher::open(&found, sealed, id, &key)
             }
             Content::Tokens(_) | Content::Tombstone { .. } if self.accepts_unsealed => Ok(found),
             Content::Tokens(_) | Content::Tombstone { .. } => Err(StoreError::unreadable("the record is not sealed")),
