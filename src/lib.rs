@@ -118,7 +118,7 @@ pub use secrecy::{ExposeSecret, SecretString};
 pub use session::{AllEvents, Events, LogoutReport, Missed, Session, Sessions};
 #[cfg(all(feature = "keyring", not(target_arch = "wasm32")))]
 pub use store::KeyringStore;
-#[cfg(all(feature = "conformance", not(target_arch = "wasm32")))]
+#[cfg(feature = "conformance")]
 pub use store::conformance;
 #[cfg(all(feature = "file-store", not(target_arch = "wasm32")))]
 pub use store::{FileStore, NoAppFolder};
