@@ -30,8 +30,8 @@ pub(crate) const NEWER: [&str; 2] = [
 ];
 
 /// A file as this version writes it, which every later one must read.
-const KNOWN: &str = "reqwest-auth-refresh record 1 sha256:2ada4f0622104f195414b61541e43547dbd1dc56187ed2036e33fbfcdf031737\n\
-     7\ndefault\n{\"major\":1,\"login\":\"0000000000000000000000000000cafe\",\"generation\":8,\"tombstone\":{\"why\":\"logged_out\",\"since\":1}}";
+const KNOWN: &str = "reqwest-auth-refresh record 1 sha256:bdecdf46e5f023140fb70e6d7808f962f38716a64411d27af66d1aec781af2a0\n\
+     7\ndefault\n{\"major\":1,\"session\":\"default\",\"login\":\"0000000000000000000000000000cafe\",\"generation\":8,\"tombstone\":{\"why\":\"logged_out\",\"since\":1}}";
 
 /// The name of the default session's file in a folder of many.
 pub(crate) const DEFAULT: &str = "default-37a8eec1ce19687d132fe29051dca629d164e2c4.tokens";
@@ -354,7 +354,8 @@ async fn saver() {
     };
     put(&store, &id(), &record(1)).await.unwrap();
     assert_eq!(store.load(&id()).await.unwrap().map(|record| record.version().generation), Some(1));
-    let ended = r#"{"major":1,"login":"cafe","generation":8,"tombstone":{"why":"logged_out","since":1}}"#;
+    let ended =
+        r#"{"major":1,"session":"default","login":"cafe","generation":8,"tombstone":{"why":"logged_out","since":1}}"#;
     put(&store, &id(), &Record::from_bytes(ended.as_bytes()).unwrap()).await.unwrap();
     assert!(matches!(store.lock(&id(), lock_within(Duration::ZERO)).await.unwrap(), Lock::Held(_)));
 }

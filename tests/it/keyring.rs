@@ -336,8 +336,10 @@ async fn a_record_leads_to_no_other_entry_of_the_keyring() {
     let (folder, keyring) = logged_in().await;
     keyring.reads.store(0, Ordering::Relaxed);
     for key in ["", "password", "session key 0", "../../x", "ABCDEFABCDEFABCDEFABCDEFABCDEFAB"] {
-        let sealed =
-            format!(r#"{{"major":1,"login":"{:032x}","generation":1,"sealed":{{"key":"{key}","text":"AAAA"}}}}"#, 1);
+        let sealed = format!(
+            r#"{{"major":1,"session":"default","login":"{:032x}","generation":1,"sealed":{{"key":"{key}","text":"AAAA"}}}}"#,
+            1
+        );
         put(&FileStore::new(folder.path()), &id(), &Record::from_bytes(sealed.as_bytes()).unwrap()).await.unwrap();
         assert!(is_unavailable(&folder.store(&keyring)).await, "{key}");
     }

@@ -80,6 +80,7 @@ mod token_bytes;
 mod torture;
 mod two_doors;
 mod two_programs;
+mod unlocked;
 mod virtual_issuer;
 mod virtual_world;
 mod wire_storm;

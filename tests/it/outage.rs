@@ -18,6 +18,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, interval, sleep};
 
 use crate::torture::rounds;
+use crate::unlocked::Unlocked;
 use crate::virtual_issuer::Issuer;
 use crate::virtual_world::{API, Canned, VirtualClock, client, told};
 
@@ -212,7 +213,7 @@ async fn a_rejection_is_not_believed_while_the_store_holds_something_newer() {
             }
         }
     };
-    let session = Session::builder(refresher).clock(VirtualClock::start()).store(store).build();
+    let session = Session::builder(refresher).clock(VirtualClock::start()).store(Unlocked(store)).build();
     let mut events = session.events();
     issuer.end_access_tokens();
     let (api, sent) = Canned::new(issuer.api(LATENCY));

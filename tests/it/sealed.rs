@@ -149,7 +149,7 @@ async fn every_byte_changed_is_noticed() {
         // A login id that begins with a zero and has letters: both can be written in more than one way.
         put(&store, &SessionId::default(), &record(17, CANARY)).await.unwrap();
         if ending {
-            let tombstone = br#"{"major":1,"login":"cafe","generation":8,"tombstone":{"why":"logged_out","since":1}}"#;
+            let tombstone = br#"{"major":1,"session":"default","login":"cafe","generation":8,"tombstone":{"why":"logged_out","since":1}}"#;
             put(&store, &SessionId::default(), &Record::from_bytes(tombstone).unwrap()).await.unwrap();
         }
         let (made, unnoticed, _) = change_every_byte(&bytes, &store).await;

@@ -70,6 +70,7 @@ impl Core {
     pub(crate) fn forget_stored(&mut self) -> Changed {
         let mut tell = Vec::new();
         let superseded = self.supersede(false, &mut tell);
+        self.ghosts.forget();
         if self.held().is_some() {
             tell.push(Event::LoggedOut);
         }

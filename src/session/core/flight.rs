@@ -43,6 +43,8 @@ pub(super) struct Flight {
     pub(super) replaced: Option<Arc<Tokens>>,
     /// A logout superseded it, so that tokens it brings are to be revoked.
     pub(super) logged_out: bool,
+    /// The session was forgotten meanwhile: what it still writes is removed again.
+    pub(super) forgotten: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -185,6 +187,10 @@ impl Ghosts {
         self.0.as_mut()?.iter_mut().find(|ghost| ghost.id == id)
     }
 
+    pub(super) fn forget(&mut self) {
+        self.0.iter_mut().flat_map(|ghosts| ghosts.iter_mut()).for_each(|ghost| ghost.forgotten = true);
+    }
+
     pub(super) fn iter(&self) -> impl Iterator<Item = &Flight> {
         self.0.iter().flat_map(|ghosts| ghosts.iter())
     }
@@ -209,6 +215,7 @@ impl Flight {
             outcome: None,
             replaced: None,
             logged_out: false,
+            forgotten: false,
         }
     }
 }

@@ -20,9 +20,9 @@ use hyper::body::Bytes;
 use reqwest::{Body, Request, Response};
 use reqwest_auth_refresh::{
     AuthError, AuthRefresh, AuthRetryStrategy, Demand, Dialect, Ending, Event, Events, FirstLogin, InvalidToken,
-    JsonRefresh, LoginId, MemberPaths, MemoryStore, NotRetryable, Origins, Record, RefreshError, RefreshGrant,
-    RefreshReason, RefreshRequest, Refresher, RequestBuilderExt, Retried, Session, SessionBuilder, SessionId, Sessions,
-    StoreError, SystemClock, Tokens, Version, acting_for,
+    JsonRefresh, LockReach, LockRequest, LoginId, MemberPaths, MemoryStore, NotRetryable, Origins, Record,
+    RefreshError, RefreshGrant, RefreshReason, RefreshRequest, Refresher, RefresherInfo, RequestBuilderExt, Retried,
+    Session, SessionBuilder, SessionId, Sessions, StoreError, SystemClock, Tokens, Version, acting_for,
 };
 use reqwest_middleware::{ClientBuilder, ClientWithMiddleware, Middleware, Next, RequestBuilder};
 use secrecy::ExposeSecret;
@@ -496,7 +496,8 @@ impl Stage {
     async fn stores(&mut self) {
         for fault in FAULTS {
             let kept = MemoryStore::default();
-            let earlier = Record::of_tokens("default", Version::new(LoginId::from_bits(5), 1), stale());
+            let earlier = Record::of_tokens(SESSION.secret(0), Version::new(LoginId::from_bits(5), 1), stale());
+            let earlier = earlier.with_registration(self.grant().info().registration().unwrap());
             put(&kept, &SESSION.secret(0).into(), &earlier).await.unwrap();
             let now = Arc::new(Mutex::new(fault));
             let store = || FaultyStore { kept: kept.clone(), fault: Arc::clone(&now), shown: Arc::clone(&self.shown) };
@@ -575,6 +576,10 @@ fn words(shown: &Shared) {
     shown.display(&id.fingerprint());
     shown.debug(&Version::new(LoginId::from_bits(7), 1));
     shown.debug(&LoginId::from_bits(7));
+    shown.debug(&LockRequest::new(SOON, LONG));
+    shown.debug(&LockReach::Lease);
+    let endpoint = format!("https://issuer.example/token?key={}", QUERY.secret(0)).parse().unwrap();
+    shown.debug(&RefresherInfo::default().with_endpoints([endpoint]).with_registration("json issuer.example"));
     let misread = Record::from_bytes(format!(r#"{{"major":"{secret}"}}"#).as_bytes()).unwrap_err();
     for error in [StoreError::unavailable("no disk"), broken(1), broken(2), misread] {
         shown.error(&error);
