@@ -62,6 +62,7 @@ mod redaction;
 mod redirects;
 mod refresh_first;
 mod refresh_grant;
+mod registrations;
 mod removed_folder;
 mod retry;
 mod saving;
