@@ -17,6 +17,7 @@ use tokio::time::Instant;
 use crate::scratch::Scratch;
 use crate::virtual_world::{API, Canned, VirtualClock, client};
 
+mod races;
 mod ways_out;
 
 /// A service: an issuer and an API that belong together, and what both of them were sent.
