@@ -15,7 +15,7 @@ use wiremock::{Mock, MockServer, ResponseTemplate};
 
 use crate::cookies::{World, needs_login};
 use crate::raw_server::{Asked, RawServer, Reply};
-use crate::support::{Gate, Gateway};
+use crate::support::{Gate, Gateway, until};
 use crate::virtual_world::told;
 
 fn url(text: &str) -> Url {
@@ -61,7 +61,7 @@ impl Refresher for Told {
 async fn a_refresh_that_lands_after_a_logout_or_a_login_brings_no_cookies() {
     for logs_in in [false, true] {
         let gateway = Gateway::start("right").await.unwrap();
-        let returned = Gate::closed();
+        let returned = Gate::closed("the refreshes that return");
         let refresh = CookieRefresh::post(gateway.at("refresh_token")).unwrap();
         let refresh = refresh.csrf("x-csrf", |cookies| cookies.get("csrf")).unwrap().login_path("/api/web/login");
         let cookies = Arc::clone(refresh.cookies());
@@ -125,9 +125,7 @@ async fn the_last_login_wins_with_its_own_cookies() {
     assert_eq!(before.unwrap().unwrap().status(), 200);
     let login = version(&world.session).login;
     world.gateway.at_login().open();
-    while version(&world.session).login == login {
-        tokio::task::yield_now().await;
-    }
+    until("the second login", || version(&world.session).login != login).await;
     assert_eq!(world.gateway.counts().logins, 2);
     let held = world.cookie("session").unwrap();
     assert_eq!(world.cookie("csrf").unwrap().trim_start_matches("csrf-"), held.trim_start_matches("session-"));
@@ -192,7 +190,7 @@ async fn a_request_that_waited_over_a_login_does_not_carry_the_new_cookies() {
     let session = Session::new(refresh);
     let auth = AuthRefresh::new(&session, Origins::new(api.uri()).unwrap());
     let http = auth.guard(reqwest::Client::builder()).build().unwrap();
-    let gate = Gate::closed();
+    let gate = Gate::closed("the requests on their way");
     let client = ClientBuilder::new(http).with(auth).with(Holds(gate.clone())).build();
     session.logged_in().await.unwrap();
     let request = client.get(api.uri());

@@ -318,15 +318,19 @@ async fn a_writer_that_stands_still_is_not_waited_for_for_ever() {
 #[test]
 fn a_store_does_not_hold_up_the_end_of_the_runtime() {
     let (_scratch, store, file) = store();
-    let runtime = tokio::runtime::Runtime::new().unwrap();
-    runtime.block_on(put(&store, &id(), &record(1))).unwrap();
+    let runtime = || tokio::runtime::Runtime::new().unwrap();
+    runtime().block_on(put(&store, &id(), &record(1))).unwrap();
     let standing_still = fs::File::open(format!("{}.write-lock", file.display())).unwrap();
     standing_still.lock().unwrap();
-    let waiting = store.clone();
-    drop(runtime.spawn(async move { put(&waiting, &id(), &record(2)).await }));
-    let began = std::time::Instant::now();
-    drop(runtime);
-    assert!(began.elapsed() < Duration::from_secs(1));
+    let ends_at_once = || {
+        let (runtime, waiting) = (runtime(), store.clone());
+        drop(runtime.spawn(async move { put(&waiting, &id(), &record(2)).await }));
+        let began = std::time::Instant::now();
+        drop(runtime);
+        began.elapsed() < Duration::from_secs(1)
+    };
+    // A write that is waited for takes four seconds each time. A busy machine takes its time once and again.
+    assert!((0..10).any(|_| ends_at_once()));
     drop(standing_still);
     // Without any runtime, too.
     assert!(futures_util::FutureExt::now_or_never(store.load(&id())).is_none(), "it waits for a thread");

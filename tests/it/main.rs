@@ -47,6 +47,7 @@ mod many;
 mod mounted;
 mod naive;
 mod no_runtime;
+mod one_lock;
 #[path = "../../examples/generated_client/orders_api.rs"]
 mod orders_api;
 mod origins;
@@ -63,6 +64,7 @@ mod redaction;
 mod redirects;
 mod refresh_first;
 mod refresh_grant;
+mod registrations;
 mod removed_folder;
 mod retry;
 mod saving;

@@ -11,6 +11,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use crate::support::bounded;
+
 /// One request as it came.
 #[derive(Clone)]
 pub(crate) struct Asked {
@@ -129,8 +131,8 @@ impl RawServer {
     /// Waits until everyone has hung up.
     pub(crate) async fn left_alone(&self) {
         let mut open = self.open.clone();
-        let left = tokio::time::timeout(Duration::from_secs(10), open.wait_for(|open| *open == 0)).await;
-        left.expect("everyone hangs up within 10 s").expect("the server is up");
+        let left = bounded(|| "everyone to hang up", open.wait_for(|open| *open == 0)).await;
+        drop(left.expect("the server is up"));
     }
 }
 

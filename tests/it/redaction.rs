@@ -20,6 +20,7 @@ use std::fmt;
 use std::panic;
 use std::sync::{Arc, Mutex, Once};
 
+use crate::child::alone;
 use canaries::{ACCESS, ALL, CLIENT, Canary, ID_TOKEN, QUERY, REFRESH};
 use reqwest_auth_refresh::AuthError;
 use shown::{Log, Shown};
@@ -63,6 +64,10 @@ fn write_panics_down() {
 
 #[tokio::test]
 async fn no_canary_gets_out() {
+    // What is logged depends on who else listens in this process, and the panic hook is everybody's.
+    if !alone("redaction::no_canary_gets_out") {
+        return;
+    }
     write_panics_down();
     let log = Log::begin();
     let shown = Shared::default();

@@ -212,6 +212,7 @@ impl Subject {
     }
 
     /// The place, and the test that another process is.
+    #[cfg_attr(target_arch = "wasm32", allow(dead_code, reason = "there are no other processes"))]
     pub(crate) fn other_process(&self) -> Option<(&OsStr, &str)> {
         Some((self.place.as_deref()?.as_os_str(), self.other_process.as_deref()?))
     }

@@ -6,7 +6,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
 
-use crate::platform::{self, Elapsed};
+use crate::platform;
 use crate::store::conformance::subject::Subject;
 use crate::store::contract::TokenStore;
 use crate::store::error::StoreError;
@@ -40,7 +40,8 @@ mod native {
     use tokio::runtime::{Builder, Handle};
     use tokio::sync::mpsc::unbounded_channel;
 
-    use super::{Arc, Elapsed, Error, Future, Outcome, Subject, TokenStore, WAITS};
+    use super::{Arc, Error, Future, Outcome, Subject, TokenStore, WAITS};
+    use crate::platform::Elapsed;
 
     /// Holds one law against a subject, on a runtime of its own.
     ///
@@ -88,7 +89,7 @@ mod native {
 
 #[cfg(target_arch = "wasm32")]
 mod browser {
-    use super::{Arc, Elapsed, Future, Outcome, Subject, TokenStore, WAITS, platform};
+    use super::{Arc, Future, Outcome, Subject, TokenStore, WAITS, platform};
 
     /// Holds one law against a subject; panics when it is not kept.
     pub async fn hold<L>(subject: impl Future<Output = Subject>, law: L)

@@ -37,7 +37,7 @@ use super::moods::{MOODS, Mood};
 use super::sealing::sealing;
 use super::shown::Shown;
 use crate::raw_server::{Asked, RawServer, Reply};
-use crate::support::put;
+use crate::support::{bounded, put};
 
 const SOON: Duration = Duration::from_millis(50);
 const LONG: Duration = Duration::from_secs(10);
@@ -336,7 +336,8 @@ impl Stage {
 
     async fn mood(&mut self, name: &str, refresher: impl Refresher + Clone + Debug) {
         self.show(|shown| shown.debug(&refresher));
-        let attempt = if name == "silence" { SOON } else { LONG };
+        // Long enough to ask.
+        let attempt = if name == "silence" { Duration::from_secs(2) } else { LONG };
         let mut scene = self.scene(Session::builder(refresher.clone()).attempt_timeout(attempt));
         self.refused(&mut scene).await;
         let asked = self.issuer.take_asked();
@@ -425,7 +426,7 @@ impl Stage {
         let sessions = Sessions::builder(self.grant()).build();
         let mut events = sessions.events();
         sessions.session(SESSION.secret(0)).login(self.newest()).await.unwrap();
-        let told = events.next().await;
+        let told = bounded(|| "an event", events.next()).await;
         let origins = Origins::new(self.api.url("/").trim_end_matches('/')).unwrap();
         let auth = AuthRefresh::new(&sessions, origins);
         self.show(|shown| {
@@ -477,13 +478,18 @@ impl Stage {
             pending()
         }));
         scene.session.login(stale()).await.unwrap();
-        self.send(self.get(&scene).timeout(SOON)).await;
+        // One caller begins the refresh and goes; the next one waits for it as long as it can.
+        tokio::select! {
+            response = self.get(&scene).send() => panic!("{response:?}"),
+            () = flying.notified() => {}
+        }
+        assert!(self.send(self.get(&scene).timeout(SOON)).await.is_none());
         for log_in_again in [false, true] {
             scene.session.login(stale()).await.unwrap();
             let (request, session, tokens) = (self.get(&scene), scene.session.clone(), stale());
             let waiting = self.send(request);
             let change = async {
-                flying.notified().await;
+                bounded(|| "a refresh", flying.notified()).await;
                 if log_in_again { session.login(tokens).await } else { session.logout().await.map(drop) }
             };
             let (response, changed) = future::join(waiting, change).await;
