@@ -35,9 +35,9 @@ impl CredentialStoreApi for KeyringInFiles {
     }
 
     fn build(&self, service: &str, user: &str, _: Option<&HashMap<&str, &str>>) -> Result<Entry> {
-        let name: String = [service, user].concat().bytes().map(|byte| format!("{byte:02x}")).collect();
+        let name: Vec<String> = [service, user].concat().bytes().map(|byte| format!("{byte:02x}")).collect();
         let specifiers = (service.to_owned(), user.to_owned());
-        Ok(Entry::new_with_credential(Arc::new(InFile { file: self.0.join(name), specifiers })))
+        Ok(Entry::new_with_credential(Arc::new(InFile { file: self.0.join(name.concat()), specifiers })))
     }
 
     fn as_any(&self) -> &dyn Any {

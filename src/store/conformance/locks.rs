@@ -78,9 +78,9 @@ pub async fn a_lock_is_had_by_its_waiter_once_it_is_released(subject: &Subject) 
             guard.release().await;
             Ok(())
         };
-        let (waited, ()) = futures_util::future::try_join(waiter, holder).await?;
+        let (next, ()) = futures_util::future::try_join(waiter, holder).await?;
         assert!(is_busy(subject.store(), &id).await?, "it is the waiter's now");
-        waited.release().await;
+        next.release().await;
     }
     Ok(())
 }

@@ -58,7 +58,15 @@
 //! reqwest_auth_refresh::store_conformance! {
 //!     wrong,
 //!     subject: Subject::new(reqwest_auth_refresh::MemoryStore::default()),
-//!     sessions: many, lasts: yes, lock: not_shared, content: records, fails: no,
+//!     sessions: many, lasts: yes, lock: this_process, content: records, fails: no,
+//! }
+//! ```
+//!
+//! ```
+//! reqwest_auth_refresh::store_conformance! {
+//!     of_one_program,
+//!     subject: Subject::new(reqwest_auth_refresh::MemoryStore::default()),
+//!     sessions: many, lasts: yes, lock: this_process, content: records, fails: no, one_program: yes,
 //! }
 //! ```
 //!

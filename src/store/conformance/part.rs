@@ -61,8 +61,8 @@ async fn play(
         "lock" => {
             let (wait, hold) = (Duration::from_millis(number()), Duration::from_millis(number()));
             match store.lock(&id(), LockRequest::new(wait, hold)).await? {
-                Lock::Held(held) => {
-                    *guard = Some(held);
+                Lock::Held(taken) => {
+                    *guard = Some(taken);
                     "held"
                 }
                 Lock::Busy => "busy",

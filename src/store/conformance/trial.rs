@@ -137,7 +137,7 @@ pub(crate) async fn soon<T>(
             elapsed
                 .map(|()| Err(StoreError::unavailable(format!("{what} has not happened within {:?}", subject.bound()))))
         }
-        ready => ready,
+        Poll::Ready(value) => Poll::Ready(value),
     })
     .await
 }

@@ -84,6 +84,6 @@ fn framed(record: &[u8]) -> Vec<u8> {
     let rest = [b"7\ndefault\n", record].concat();
     let title = "reqwest-auth-refresh record 1 sha256:";
     let sum = Sha256::new_with_prefix(title).chain_update(&rest).finalize();
-    let sum: String = sum.iter().map(|byte| format!("{byte:02x}")).collect();
-    [title.as_bytes(), sum.as_bytes(), b"\n", &rest].concat()
+    let sum: Vec<String> = sum.iter().map(|byte| format!("{byte:02x}")).collect();
+    [title.as_bytes(), sum.concat().as_bytes(), b"\n", &rest].concat()
 }

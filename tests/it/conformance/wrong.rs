@@ -9,7 +9,9 @@ use std::time::Duration;
 use reqwest_auth_refresh::conformance::{self, hold};
 use reqwest_auth_refresh::store_conformance;
 
+#[allow(clippy::wildcard_enum_match_arm, reason = "each step is spoilt by the faults it names, and by no other")]
 mod in_files;
+#[allow(clippy::wildcard_enum_match_arm, reason = "each step is spoilt by the faults it names, and by no other")]
 mod in_memory;
 
 store_conformance! {

@@ -78,12 +78,19 @@ pub(crate) fn subject(fault: Fault) -> Subject {
             let (record, lock, away) = (of("record"), of("lock"), path.with_extension("away"));
             let open = path.clone();
             Subject::opened_by(move || Store::open(&open))
-                .corrupted_by(move |_, bytes| ready(fs::write(&record, bytes).unwrap()))
+                .corrupted_by(move |_, bytes| {
+                    fs::write(&record, bytes).unwrap();
+                    ready(())
+                })
                 .failing_by(move |fails| {
                     let (from, to) = if fails { (&path, &away) } else { (&away, &path) };
-                    ready(fs::rename(from, to).unwrap())
+                    fs::rename(from, to).unwrap();
+                    ready(())
                 })
-                .lock_is_lost_by(move |_| ready(fs::remove_file(&lock).unwrap()))
+                .lock_is_lost_by(move |_| {
+                    fs::remove_file(&lock).unwrap();
+                    ready(())
+                })
                 .time_passes_by(|_: Duration| ready(()))
         },
     );
