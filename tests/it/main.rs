@@ -46,6 +46,7 @@ mod many;
 mod mounted;
 mod naive;
 mod no_runtime;
+mod one_lock;
 #[path = "../../examples/generated_client/orders_api.rs"]
 mod orders_api;
 mod origins;

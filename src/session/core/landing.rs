@@ -87,7 +87,7 @@ impl Core {
         let Some(ghost) = self.ghosts.get_mut(id) else { return Step::to(Leg::Over) };
         let brought = match heard {
             Heard::Refreshed { result, .. } => result.ok().map(std::sync::Arc::new),
-            Heard::Swapped(SwapHeard::Done) if ghost.forgotten => return Step::to(Leg::Remove),
+            Heard::Swapped(SwapHeard::Done) if ghost.late.remove => return Step::to(Leg::Remove),
             // Written or not, nobody else has them.
             Heard::Swapped(_) | Heard::Removed(_) => match ghost.candidate.take() {
                 Some(Memory::Tokens(held)) => Some(held.tokens),
@@ -100,7 +100,7 @@ impl Core {
             Heard::Boarded { .. } | Heard::Lock(_) | Heard::Read(_) | Heard::LockLost | Heard::Revoked => None,
         };
         match brought {
-            Some(tokens) if ghost.logged_out => Step::to(Leg::Revoke { tokens }),
+            Some(tokens) if ghost.late.revoke => Step::to(Leg::Revoke { tokens }),
             _ => Step::to(Leg::Unlock { keep: false }),
         }
     }
@@ -108,7 +108,7 @@ impl Core {
     /// Whether a flight may remove what is stored: the one that is to, and one whose write may have come after that, unless
     /// there was a login since.
     pub(crate) fn may_remove(&self, id: FlightId) -> bool {
-        let wrote = |ghost: &Flight| ghost.id == id && ghost.forgotten;
+        let wrote = |ghost: &Flight| ghost.id == id && ghost.late.remove;
         self.may_write(id) || self.memory.version().is_none() && self.ghosts.iter().any(wrote)
     }
 
