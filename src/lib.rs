@@ -75,6 +75,8 @@ mod id;
 mod member_path;
 mod members;
 mod middleware;
+#[cfg(doctest)]
+mod must_not_compile;
 mod peek;
 mod platform;
 mod policy;
