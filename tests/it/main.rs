@@ -12,6 +12,7 @@ mod architecture;
 mod cancellation;
 mod challenges;
 mod child;
+mod client_orders;
 mod company;
 mod conformance;
 mod cookie_fences;
