@@ -33,6 +33,7 @@ mod freshness;
 mod gated_world;
 mod gates;
 mod generated_client;
+mod golden;
 mod hero;
 mod hostile;
 mod json_refresh;
