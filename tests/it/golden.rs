@@ -27,8 +27,11 @@ fn at(millis: u64) -> SystemTime {
     UNIX_EPOCH + Duration::from_millis(millis)
 }
 
+/// Holds that a record says what was written.
+type Says = fn(&Record);
+
 /// What each file says; the number of files is the number of forms.
-const FORMS: [(&str, fn(&Record)); 8] = [
+const FORMS: [(&str, Says); 8] = [
     ("tokens.json", |record| {
         let tokens = record.tokens().unwrap();
         assert_eq!(tokens.access_token().unwrap().expose_secret(), "golden-access!~");
