@@ -204,7 +204,8 @@ impl<Of> SessionBuilder<Of> {
 }
 
 impl SessionBuilder {
-    /// The session's name, under which it is stored; `"default"` by default.
+    /// The session's name, under which it is stored; `"default"` by default. Give each session that a store keeps a name of its
+    /// own: two of one name and one registration are one login.
     pub fn id(mut self, id: impl Into<SessionId>) -> Self {
         self.id = id.into();
         self

@@ -202,6 +202,9 @@ impl Engine {
     pub(crate) fn forget_stored(&self) -> Change {
         let mut guarded = self.guard();
         let changed = guarded.core.forget_stored();
+        if let Some(cookies) = self.shared.info.cookies() {
+            cookies.log_out();
+        }
         self.change(guarded, changed)
     }
 

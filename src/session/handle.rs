@@ -158,8 +158,8 @@ impl Session {
         Ok(LogoutReport { revocation: told.await })
     }
 
-    /// Removes this session's record from the store, whatever it is, and forgets what the session holds: afterwards nobody is
-    /// logged in. For a record that cannot be used: one of another
+    /// Removes this session's record from the store, whatever it is, and forgets what the session holds, cookies included. The
+    /// next request reads the store anew, as in a new run of the program. For a record that cannot be used: one of another
     /// [registration](crate::RefresherInfo::with_registration) that is no longer wanted, or a sealed one whose key is gone.
     ///
     /// This is not a [`logout`](Self::logout): no tombstone is left, the issuer is told nothing, and another program that has

@@ -33,9 +33,9 @@ impl StoreError {
 
     /// Something is stored, and it is no record: cut short, or not ours.
     ///
-    /// A store that says so should set the broken content aside, so that it is kept for whoever wants to look at it, and the
-    /// next [`load`](crate::TokenStore::load) finds nothing. Whether or not it can, a [`save`](crate::TokenStore::save)
-    /// replaces it.
+    /// A store that says so should set the broken content aside, so that it can be looked at and the next
+    /// [`load`](crate::TokenStore::load) finds nothing. Whether or not it can, a [`swap`](crate::TokenStore::swap) that expects
+    /// nothing replaces it.
     #[must_use]
     pub fn unreadable(source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self { kind: Kind::Unreadable, source: Some(Arc::from(source.into())) }

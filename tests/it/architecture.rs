@@ -54,6 +54,7 @@ const FLOORS: &[(&str, Floor)] = &[
     ("middleware/", Floor::Door),
     ("retry_strategy.rs", Floor::Door),
     ("guide/", Floor::Roof),
+    ("must_not_compile.rs", Floor::Roof),
     ("lib.rs", Floor::Roof),
 ];
 

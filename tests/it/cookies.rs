@@ -52,10 +52,9 @@ impl World {
         let cookies = Arc::clone(refresh.cookies());
         let session = Session::builder(refresh).attempt_timeout(PATIENCE).wait_timeout(PATIENCE).build();
         let auth = AuthRefresh::new(&session, Origins::new(gateway.url()).unwrap());
-        let http = auth.guard(reqwest::Client::builder()).build().unwrap();
-        let client = ClientBuilder::new(http).with(auth);
-        let client = if let Some(inner) = inner { client.with(inner) } else { client };
-        Self { gateway, session, client: client.build(), cookies }
+        let client = auth.client_builder(reqwest::Client::builder());
+        let client = if let Some(inner) = inner { client.inside(inner) } else { client };
+        Self { gateway, session, client: client.build().unwrap(), cookies }
     }
 
     /// Somebody is logged in.

@@ -34,6 +34,18 @@ impl Asked {
         value
     }
 
+    /// Whether this text is anywhere in it.
+    pub(crate) fn shows(&self, text: &str) -> bool {
+        let shows = |bytes: &[u8]| bytes.windows(text.len()).any(|window| window == text.as_bytes());
+        shows(&self.head) || shows(&self.body)
+    }
+
+    /// The path and the query that were asked for.
+    pub(crate) fn target(&self) -> String {
+        let line = self.head.split(|byte| *byte == b' ').nth(1).unwrap_or_default();
+        String::from_utf8_lossy(line).into_owned()
+    }
+
     /// This member of the form in the body.
     pub(crate) fn form(&self, name: &str) -> Option<String> {
         form_urlencoded::parse(&self.body).find(|(own, _)| own == name).map(|(_, value)| value.into_owned())

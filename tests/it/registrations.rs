@@ -35,8 +35,8 @@ struct Inner {
 
 impl Service {
     fn new(name: &'static str, info: RefresherInfo) -> Self {
-        let (spent, revoked, sent) = Default::default();
-        Self(Arc::new(Inner { name, info, spent, revoked, sent, calls: AtomicUsize::new(0) }))
+        let none = Mutex::<Vec<String>>::default;
+        Self(Arc::new(Inner { name, info, spent: none(), revoked: none(), sent: none(), calls: AtomicUsize::new(0) }))
     }
 
     fn of(name: &'static str, registration: Option<&str>) -> Self {
@@ -324,6 +324,35 @@ async fn a_service_that_logs_in_by_itself_leaves_anothers_tokens_alone() {
     assert_eq!(services[0].crossings() + services[1].crossings(), 0);
 }
 
+/// However its first tokens come, the second one meets the first one's record and leaves it alone.
+#[tokio::test(start_paused = true)]
+async fn every_kind_of_first_login_meets_it_alike() {
+    for first_login in [FirstLogin::Interactive, FirstLogin::Unattended, FirstLogin::Assumed] {
+        let store: Arc<dyn TokenStore> = Arc::new(MemoryStore::default());
+        let info = RefresherInfo::default().with_first_login(first_login).with_registration("oauth b");
+        let services = [Service::of("a", Some("oauth a")), Service::new("b", info)];
+        let (crossings, said) = meet(&services[0], &services[1], &store, Left::Tokens).await;
+        assert!(said && crossings == 0, "{first_login:?}: {crossings} crossings");
+    }
+}
+
+/// An early refresh that meets it is invisible: the token at hand is still good.
+#[tokio::test(start_paused = true)]
+async fn a_token_that_is_due_is_used_beside_a_record_that_came_later() {
+    let store: Arc<dyn TokenStore> = Arc::new(MemoryStore::default());
+    let services = [Service::of("a", Some("oauth a")), Service::of("b", Some("oauth b"))];
+    let here = services[0].session(&store);
+    here.login(services[0].tokens(0).with_expires_in(Duration::from_secs(3600))).await.unwrap();
+    services[1].session(&store).forget_stored().await.unwrap();
+    services[1].session(&store).login(services[1].tokens(0)).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(3580)).await;
+    assert_eq!(services[0].get(&here).await.unwrap(), StatusCode::OK);
+    assert_eq!((services[0].calls(), services[0].0.sent.lock().unwrap().len()), (0, 1));
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert!(services[0].get(&here).await.unwrap_err().is_misconfigured(), "once it has expired, it is said");
+    assert_eq!(services[0].calls(), 0);
+}
+
 /// A record of another registration that comes while ours are in memory: they stay in use, and nothing is written over it.
 #[tokio::test(start_paused = true)]
 async fn tokens_in_memory_stay_in_use_beside_a_record_that_came_later() {
@@ -372,7 +401,7 @@ async fn the_error_names_both_and_the_ways_out() {
     }
     assert!(!said.contains(['\n', '\u{1b}']), "{said:?}");
     assert!(!said.contains("access-") && !said.contains("refresh-"));
-    assert_eq!(error.retry_after().is_some(), true);
+    assert!(error.retry_after().is_some());
 }
 
 /// What a store hands out under this id that is another session's is neither used nor written over.

@@ -47,6 +47,7 @@ fn scene(faults: u8, logins: u8, logouts: u8, revocations: u8, ticks: u8, others
         trips: [1, 1],
         driver: Driver::Right,
         numbers: 12,
+        registrations: false,
     }
 }
 
@@ -77,6 +78,11 @@ fn scenes() -> Vec<(&'static str, Scene)> {
         (
             "presumed, and a login",
             Scene { stored: false, trips: [1, 0], first_login: FirstLogin::Assumed, ..scene(1, 1, 1, 1, 0, 0) },
+        ),
+        ("another registration, and changes", Scene { registrations: true, trips: [1, 0], ..scene(0, 1, 1, 1, 1, 2) }),
+        (
+            "another registration, where nothing is stored",
+            Scene { registrations: true, stored: false, trips: [1, 0], ..scene(1, 1, 1, 0, 1, 2) },
         ),
         ("nobody yet", Scene { stored: false, trips: [1, 0], ..scene(1, 1, 1, 1, 0, 0) }),
     ]

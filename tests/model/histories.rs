@@ -15,6 +15,7 @@ const SCENE: Scene = Scene {
     trips: [40, 40],
     driver: Driver::Right,
     numbers: 120,
+    registrations: false,
 };
 
 proptest! {

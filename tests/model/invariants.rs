@@ -2,6 +2,7 @@
 
 use super::issuer::Pair;
 use super::request::At;
+use super::store;
 use super::world::{World, short};
 use crate::event::Ending;
 use crate::session::core::memory::Memory;
@@ -10,7 +11,8 @@ use crate::session::core::memory::Memory;
 pub(super) fn check(before: &World, after: &mut World) {
     let wrong = after.violation.take().or_else(|| waits_for_nothing(after)).or_else(|| spent_too_often(after));
     let wrong = wrong.or_else(|| lost(after)).or_else(|| undone(before, after)).or_else(|| resurrected(after));
-    after.violation = wrong.or_else(|| ended_without_right(before, after)).or_else(|| went_back(before, after));
+    let wrong = wrong.or_else(|| ended_without_right(before, after)).or_else(|| went_back(before, after));
+    after.violation = wrong.or_else(|| touched(before, after)).or_else(|| guarded_in_vain(after));
 }
 
 /// Every request ends: who waits, waits for a flight that is up and on its way.
@@ -59,12 +61,20 @@ fn lost(world: &World) -> Option<String> {
 fn undone(before: &World, after: &World) -> Option<String> {
     let login = |world: &World| world.core.memory.version().map(|version| short(version).0);
     let (was, is) = (login(before)?, login(after)?);
+    if taken_back(before, after) {
+        return None;
+    }
     if after.blind && after.foreign.contains(&is) {
         // The store could not be read at the login, so nobody can know which of the two came first; a login that nobody here
         // has seen wins.
         return None;
     }
     (is < was && is < after.program_login && is < 90).then(|| format!("the login {was} was undone by {is}"))
+}
+
+/// A login that met another registration's record in the store is taken back, before anything was sent with it.
+fn taken_back(before: &World, after: &World) -> bool {
+    before.core.is_withheld() && after.store.as_ref().is_some_and(store::is_foreign)
 }
 
 /// Nothing of a login comes back after its logout.
@@ -92,10 +102,25 @@ fn ended_without_right(before: &World, after: &World) -> Option<String> {
     let login = usize::from(held.login);
     let later_login = after.core.memory.version().is_some_and(|now| now.login != version.login);
     let right = later_login
+        || taken_back(before, after)
         || !after.grants[login].alive
         || after.logged_out.contains(&held.login)
         || after.ended_elsewhere[login].is_some_and(|generation| generation >= version.generation);
     (!right).then(|| format!("{version:?} left memory for no reason"))
+}
+
+/// What another registration has stored is neither written over, removed nor taken over.
+fn touched(before: &World, after: &World) -> Option<String> {
+    let theirs = before.store.as_ref().filter(|record| store::is_foreign(record) && !after.rolled_back)?;
+    let left = after.store.as_ref().is_some_and(|record| record.version() == theirs.version());
+    let taken = after.core.memory.version() == Some(theirs.version());
+    (!left || taken).then(|| format!("another registration's record was touched: left {left}, taken over {taken}"))
+}
+
+/// No lock is kept for what cannot be saved, and nobody waits to save it again.
+fn guarded_in_vain(world: &World) -> Option<String> {
+    let met = world.core.unsaved.as_ref().is_some_and(|unsaved| unsaved.foreign);
+    (met && world.air.is_empty() && world.kept).then(|| "a lock is kept beside another registration's record".into())
 }
 
 /// The stored generation of a login never falls.

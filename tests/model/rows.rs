@@ -58,6 +58,7 @@ pub(super) const ALL: &[&str] = &[
     "a late 401: sent again with what is current",
     "refresh cannot be done now: try later",
     "unauthorized twice: the second response",
+    "another registration: left alone",
     "first load: nothing",
     "first load: tokens",
     "first load: needs login",

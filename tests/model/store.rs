@@ -3,7 +3,7 @@
 use std::time::UNIX_EPOCH;
 
 use crate::event::{Ending, NeedsLogin};
-use crate::id::{SessionId, Version};
+use crate::id::{LoginId, SessionId, Version};
 use crate::store::record::{Content, Record};
 
 /// A tombstone as another process writes it.
@@ -13,6 +13,15 @@ pub(super) fn tombstone(version: Version, ending: Ending) -> Record {
 
 pub(super) fn rejected() -> Ending {
     Ending::NeedsLogin(NeedsLogin::Rejected("dead".into()))
+}
+
+/// What another registration has stored.
+pub(super) fn foreign() -> Record {
+    tombstone(Version::new(LoginId::from_bits(77), 3), Ending::LoggedOut).with_registration("another")
+}
+
+pub(super) fn is_foreign(record: &Record) -> bool {
+    record.registration().is_some()
 }
 
 /// What kind of record it is, in a number for the key.

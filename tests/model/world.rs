@@ -7,7 +7,7 @@ use super::invariants;
 use super::issuer::{Grant, Pair};
 use super::request::{At, Ended, Request, Sent};
 use super::rows::{self, row};
-use super::store::{rejected, tombstone};
+use super::store::{self, rejected, tombstone};
 use crate::clock::{Now, Wall};
 use crate::error::AuthError;
 use crate::event::{Ending, Event};
@@ -57,6 +57,8 @@ pub(super) struct Scene {
     pub(super) driver: Driver,
     /// So many rotations at the most.
     pub(super) numbers: usize,
+    /// Another registration may come to the store under the same session id.
+    pub(super) registrations: bool,
 }
 
 /// A flight's task: the leg it is on, and what it has met there but not yet reported.
@@ -448,7 +450,11 @@ impl World {
             }
             Leg::Read => {
                 self.branch(all, |world| {
-                    rows::read(world, index);
+                    if world.store.as_ref().is_some_and(store::is_foreign) {
+                        row("another registration: left alone");
+                    } else {
+                        rows::read(world, index);
+                    }
                     world.hears(index, Heard::Read(Ok(world.store.clone())));
                 });
                 self.faulty(all, |world| {
@@ -459,7 +465,7 @@ impl World {
                 if self.store.is_some() && !self.a_superseded_write_is_under_way() {
                     self.faulty(all, |world| {
                         rows::unreadable(world, index);
-                        (world.store, world.store_was_lost) = (None, true);
+                        (world.store, world.store_was_lost, world.rolled_back) = (None, true, true);
                         world.hears(index, Heard::Read(Err(StoreError::unreadable("broken"))));
                     });
                 }
@@ -482,7 +488,8 @@ impl World {
                 world.hears(index, Heard::Revoked);
             }),
             Leg::Unlock { keep } => self.branch(all, |world| {
-                world.kept |= keep;
+                // Decided before, and looked at again.
+                world.kept |= keep && world.core.may_keep(world.air[index].id);
                 world.hears(index, Heard::Unlocked);
             }),
             Leg::Over => unreachable!(),
@@ -562,8 +569,17 @@ impl World {
             world.hears(index, failed());
         });
         // It is under way when a login or a logout comes, and may be done before or after what that one reads and writes.
-        if !writing && self.left.logins + self.left.logouts > 0 {
-            self.branch(all, |world| world.air[index].writing = true);
+        if !writing && self.left.logouts > 0 && self.core.held().is_some() {
+            self.branch(all, |world| {
+                world.air[index].writing = true;
+                world.logs_out();
+            });
+        }
+        if !writing && self.left.logins > 0 {
+            self.branch(all, |world| {
+                world.air[index].writing = true;
+                world.logs_in();
+            });
         }
     }
 
@@ -644,6 +660,9 @@ impl World {
                 world.grants[usize::from(pair.login)].alive = false;
             });
         }
+        if self.scene.registrations {
+            return self.registrations(all);
+        }
         if self.store.is_none() && self.scene.shared && self.left.others > 0 {
             self.branch(all, |world| {
                 world.left.others -= 1;
@@ -708,6 +727,21 @@ impl World {
                 }
             });
         }
+    }
+
+    /// A program of another registration has what is stored removed and stores its own, and goes again.
+    fn registrations(&self, all: &mut Vec<Self>) {
+        if self.left.others == 0 || self.a_superseded_write_is_under_way() {
+            return;
+        }
+        self.branch(all, |world| {
+            world.left.others -= 1;
+            (world.rolled_back, world.store_was_lost) = (true, true);
+            world.store = match &world.store {
+                Some(found) if store::is_foreign(found) => None,
+                Some(_) | None => Some(store::foreign()),
+            };
+        });
     }
 
     fn logs_in_elsewhere(&mut self) {

@@ -75,7 +75,8 @@ impl Core {
             tell.push(Event::LoggedOut);
         }
         self.begin_anew();
-        self.install(Memory::Nobody, None, &mut tell);
+        // Requests wait until it is removed, and read what is there then.
+        self.install(Memory::Unread, None, &mut tell);
         self.unknown = None;
         Changed { tell, save: self.board(Purpose::Forget), superseded, ended: None }
     }

@@ -85,8 +85,6 @@ impl Core {
     }
 
     pub(super) fn not_forgotten(&mut self, flight: &mut Flight, error: &StoreError) -> Step {
-        // It was not seen what is there, and so it is read again before anything is said of it.
-        self.memory = Memory::Unread;
         let failed = self.store_error(error);
         self.arrive(flight, Outcome::NotSaved(failed.clone())).telling(vec![Event::StoreFailed(failed)])
     }

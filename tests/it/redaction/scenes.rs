@@ -89,7 +89,8 @@ struct Stage {
 /// One session, its client and its reader.
 struct Scene {
     session: Session,
-    auth: AuthRefresh,
+    /// Only to be shown.
+    auth: Box<dyn Debug + Send + Sync>,
     client: ClientWithMiddleware,
     events: Events,
 }
@@ -164,7 +165,7 @@ impl Stage {
         let client =
             ClientBuilder::new(self.http.clone()).with(auth.clone()).with(Peek(Arc::clone(&self.shown))).build();
         let events = session.events();
-        Scene { session, auth, client, events }
+        Scene { session, auth: Box::new(auth), client, events }
     }
 
     fn show<T>(&self, show: impl FnOnce(&mut Shown) -> T) -> T {
@@ -417,7 +418,8 @@ impl Stage {
         self.send(self.get(&scene).acting_for(SESSION.secret(1))).await;
         acting_for(SESSION.secret(2), self.send(self.get(&scene))).await;
         self.look(&mut scene);
-        let demanding = scene.auth.clone().require_login();
+        let demanding =
+            AuthRefresh::new(&scene.session, Origins::new("https://api.example.com").unwrap()).require_login();
         self.show(|shown| shown.debug(&demanding));
     }
 

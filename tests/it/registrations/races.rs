@@ -104,6 +104,7 @@ async fn a_login_that_is_still_written_when_it_is_forgotten_is_not_stored() {
     world.store.save.open();
     tokio::time::sleep(std::time::Duration::from_secs(1)).await;
     assert!(world.store.record().await.is_none());
+    assert_eq!(status(world.get("a")).await.unwrap(), 401, "as nobody");
     assert_eq!(world.session.state(), State::Nobody);
     assert!(!world.store.is_locked());
 }

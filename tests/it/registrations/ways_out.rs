@@ -79,6 +79,7 @@ async fn forgetting_what_is_stored() {
     assert!(second.get(&session).await.unwrap_err().is_misconfigured());
     session.forget_stored().await.unwrap();
     assert_eq!(bytes(&store).await, None);
+    assert_eq!(second.get(&session).await.unwrap(), StatusCode::OK, "as nobody");
     assert_eq!(session.state(), State::Nobody);
     session.login(second.tokens(0)).await.unwrap();
     assert_eq!(second.get(&session).await.unwrap(), StatusCode::OK);
