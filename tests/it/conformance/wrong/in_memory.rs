@@ -226,7 +226,7 @@ impl Store {
                 bytes = text.replace("\"expires_at\":1800000000123", "\"expires_at\":null").into_bytes();
             }
             (Fault::LeavesATail, _) => {
-                bytes.extend(before.and_then(|before| before.get(bytes.len()..)).unwrap_or_default())
+                bytes.extend(before.and_then(|before| before.get(bytes.len()..)).unwrap_or_default());
             }
             _ => {}
         }
