@@ -17,8 +17,8 @@ use allocation_counter::measure;
 use anyhow::ensure;
 use http::HeaderValue;
 use reqwest_auth_refresh::{
-    Clock, LoginId, Record, RefreshError, RefreshRequest, SessionId, Sessions, StoreError, TokenStore, Tokens, Version,
-    async_trait,
+    Clock, LoginId, Record, RefreshError, RefreshRequest, SessionId, Sessions, StoreError, Swap, TokenStore, Tokens,
+    Version, async_trait,
 };
 
 /// How many ids there are in a wave. Just beyond a power of two by the load that a table takes, so that it is as empty as it
@@ -128,12 +128,12 @@ struct Elsewhere;
 
 #[async_trait]
 impl TokenStore for Elsewhere {
-    async fn load(&self, _: &SessionId) -> Result<Option<Record>, StoreError> {
-        Ok(Some(Record::of_tokens(Version::new(LoginId::from_bits(1), 1), tokens())))
+    async fn load(&self, id: &SessionId) -> Result<Option<Record>, StoreError> {
+        Ok(Some(Record::of_tokens(id.clone(), Version::new(LoginId::from_bits(1), 1), tokens())))
     }
 
-    async fn save(&self, _: &SessionId, _: &Record) -> Result<(), StoreError> {
-        Ok(())
+    async fn swap(&self, _: &SessionId, _: Option<Version>, _: &Record) -> Result<Swap, StoreError> {
+        Ok(Swap::Done)
     }
 
     async fn remove(&self, _: &SessionId) -> Result<(), StoreError> {

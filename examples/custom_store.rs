@@ -1,8 +1,8 @@
 //! A store of one's own, and the laws that every store must keep, held against it.
 //!
 //! A store is three methods. This one keeps records in whatever the program keeps its settings in; here that is a table of
-//! texts to bytes. It belongs to one process, so the provided `swap` and `lock` are right for it; what a store that
-//! several processes share must do beyond that is said at [`TokenStore`].
+//! texts to bytes. One session at a time uses it, so the provided `lock` is right for it; what a store that several
+//! sessions or processes share must do beyond that is said at [`TokenStore`].
 //!
 //! The feature `conformance` has the laws. In a program of your own they are tests, each with its own name:
 //! `store_conformance!` below. They need the feature in `[dev-dependencies]` only:
@@ -21,7 +21,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use reqwest_auth_refresh::conformance::{self, Subject, hold};
 use reqwest_auth_refresh::{
-    Record, RefreshError, RefreshRequest, Session, SessionId, State, StoreError, TokenStore, Tokens, async_trait,
+    Record, RefreshError, RefreshRequest, Session, SessionId, State, StoreError, Swap, TokenStore, Tokens, Version,
+    async_trait,
 };
 
 /// The program's settings: a name, and what it stands for. Clones are one table.
@@ -42,9 +43,18 @@ impl TokenStore for Settings {
         found.map(|bytes| Record::from_bytes(&bytes)).transpose()
     }
 
-    async fn save(&self, id: &SessionId, record: &Record) -> Result<(), StoreError> {
-        let _before = self.open()?.insert(id.as_str().to_owned(), record.to_bytes().to_vec());
-        Ok(())
+    async fn swap(&self, id: &SessionId, expected: Option<Version>, new: &Record) -> Result<Swap, StoreError> {
+        let mut table = self.open()?;
+        let found = match table.get(id.as_str()).map(|bytes| Record::from_bytes(bytes)).transpose() {
+            // What is no record counts as nothing, or nobody could log in over it.
+            Err(error) if error.is_unreadable() => None,
+            found => found?,
+        };
+        if found.as_ref().map(Record::version) != expected {
+            return Ok(Swap::Found(found));
+        }
+        let _before = table.insert(id.as_str().to_owned(), new.to_bytes().to_vec());
+        Ok(Swap::Done)
     }
 
     async fn remove(&self, id: &SessionId) -> Result<(), StoreError> {

@@ -17,8 +17,8 @@ use std::time::Duration;
 
 use reqwest::Url;
 use reqwest_auth_refresh::{
-    AuthError, AuthRefresh, ExposeSecret, Origins, RefreshError, RefreshRequest, Refresher, Revocation, Session,
-    Tokens, async_trait,
+    AuthError, AuthRefresh, ExposeSecret, Origins, RefreshError, RefreshRequest, Refresher, RefresherInfo, Revocation,
+    Session, Tokens, async_trait,
 };
 use reqwest_middleware::{ClientBuilder, ClientWithMiddleware};
 
@@ -57,14 +57,13 @@ impl Refresher for Renewal {
         renew(self.http.clone(), self.endpoints[0].clone(), request).await
     }
 
-    /// Requests to these are never signed, whoever sends them.
-    fn endpoints(&self) -> &[Url] {
-        &self.endpoints
-    }
-
-    /// This issuer ends a login when a refresh token comes twice.
-    fn resubmits(&self) -> bool {
-        false
+    /// Requests to its endpoints are never signed. What is stored belongs to this client at this issuer. And this issuer ends
+    /// a login when a refresh token comes twice.
+    fn info(&self) -> RefresherInfo {
+        RefresherInfo::default()
+            .with_endpoints(self.endpoints.clone())
+            .with_registration(format!("renewal {} app", self.endpoints[0]))
+            .with_never_resubmit()
     }
 
     /// Told at each logout.

@@ -2,7 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::pin::Pin;
-use std::sync::{LazyLock, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -12,7 +12,8 @@ use http::header::AUTHORIZATION;
 use http::{Extensions, HeaderValue, Method};
 use reqwest::{Request, Response, Url};
 use reqwest_auth_refresh::{
-    AuthRefresh, Origins, RefreshError, RefreshRequest, Refresher, RequestBuilderExt, Session, Sessions, Tokens,
+    AuthRefresh, Origins, RefreshError, RefreshRequest, Refresher, RefresherInfo, RequestBuilderExt, Session, Sessions,
+    Tokens,
 };
 use reqwest_middleware::{ClientBuilder, ClientWithMiddleware, Middleware, Next, Result};
 
@@ -176,10 +177,8 @@ impl Refresher for Unasked {
         Err(RefreshError::rejected("unasked"))
     }
 
-    fn endpoints(&self) -> &[Url] {
-        static ENDPOINTS: LazyLock<Vec<Url>> =
-            LazyLock::new(|| Url::parse("https://issuer.example/token").into_iter().collect());
-        &ENDPOINTS
+    fn info(&self) -> RefresherInfo {
+        RefresherInfo::default().with_endpoints(Url::parse("https://issuer.example/token"))
     }
 }
 

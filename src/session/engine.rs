@@ -210,13 +210,14 @@ impl Engine {
         self.outbox.push(&self.shared, changed.tell);
         let superseded = changed.superseded.and_then(|(flight, outcome)| Some((guarded.leave(flight)?, outcome)));
         let saved = guarded.waiter(changed.save);
-        let (version, changes) = (guarded.core.held().map(|held| held.version), guarded.changes);
+        let version = guarded.core.held().map(|held| held.version);
+        let number = guarded.changes;
         self.publish(&mut guarded);
         drop(guarded);
         if let Some((arrival, outcome)) = superseded {
             arrival.announce(outcome);
         }
-        Change { save: changed.save, saved, version, ended: changed.ended, changes }
+        Change { save: changed.save, saved, version, ended: changed.ended, number }
     }
 
     /// Whether this is the current access token, which is doubted from now on.

@@ -182,7 +182,7 @@ impl Session {
         let bound = self.0.shared.bounds.wait;
         match platform::within(bound, change.saved.outcome()).await {
             Ok(Some(Outcome::NotSaved(error) | Outcome::Failed(error))) => Err(error),
-            Ok(Some(Outcome::Look | Outcome::Lent(_)) | None) if self.0.changes() == change.changes => Ok(()),
+            Ok(Some(Outcome::Look | Outcome::Lent(_)) | None) if self.0.changes() == change.number => Ok(()),
             Ok(_) => {
                 let what = "a login or a logout came before the record was removed";
                 Err(AuthError::new(Kind::LoggedOut, self.id(), what))

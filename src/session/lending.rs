@@ -32,7 +32,7 @@ pub(crate) struct Change {
     pub(crate) version: Option<Version>,
     pub(crate) ended: Option<Arc<Tokens>>,
     /// How many changes there were, this one included.
-    pub(crate) changes: u32,
+    pub(crate) number: u32,
 }
 
 /// What a step led to, for whoever carries the flight out.

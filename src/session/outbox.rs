@@ -122,10 +122,10 @@ mod tests {
     use crate::event::NeedsLogin;
     use crate::refresh::contract::RefreshRequest;
     use crate::refresh::error::RefreshError;
-    use crate::refresh::info::FirstLogin;
+    use crate::refresh::info::{FirstLogin, RefresherInfo};
     use crate::session::admission::Admission;
     use crate::session::bounds::Bounds;
-    use crate::session::core::Rules;
+    use crate::session::core::{Registration, Rules};
     use crate::session::shared::OnNeedsLogin;
     use crate::store::memory::MemoryStore;
 
@@ -138,10 +138,11 @@ mod tests {
     impl Post {
         fn new(on_needs_login: Option<OnNeedsLogin>) -> Self {
             let rules = Rules {
+                registration: Registration::default(),
                 first_login: FirstLogin::Interactive,
                 ahead: std::time::Duration::ZERO,
                 without_lock: false,
-                resubmit: true,
+                never_resubmit: false,
             };
             let bounds = Bounds::default();
             let shared = Shared {
@@ -149,7 +150,7 @@ mod tests {
                 bounds,
                 store: Arc::new(MemoryStore::default()),
                 refresher: Arc::new(|_: RefreshRequest| async { Err(RefreshError::rejected("unasked")) }),
-                cookies: None,
+                info: RefresherInfo::default(),
                 clock: Arc::new(SystemClock),
                 on_needs_login,
                 admission: Arc::new(Admission::new(1, bounds.attempt)),

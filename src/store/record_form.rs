@@ -265,6 +265,11 @@ mod tests {
         tokens.with_extra(object(extra))
     }
 
+    /// What a later version said.
+    fn said(members: &Value) -> Unknown {
+        Unknown::in_record(members.to_string().as_bytes()).unwrap()
+    }
+
     fn tombstone(ending: Ending, since: SystemTime) -> Record {
         Record::new(SessionId::default(), version(), Content::Tombstone { ending, since })
     }
@@ -274,8 +279,8 @@ mod tests {
     }
 
     /// Everything that a record says.
-    fn all(record: &Record) -> impl PartialEq + fmt::Debug + use<> {
-        let text = |secret: &secrecy::SecretString| secret.expose_secret().to_owned();
+    fn all(record: &Record) -> impl PartialEq + std::fmt::Debug + use<> {
+        let text = |secret: &SecretString| secret.expose_secret().to_owned();
         let tokens = record.tokens().map(|tokens| {
             let texts = [tokens.access_token().map(text), tokens.refresh_token().map(text)];
             let names = [tokens.token_type().map(str::to_owned), tokens.scope().map(str::to_owned)];
@@ -285,7 +290,11 @@ mod tests {
             Content::Tokens(_) | Content::Sealed(_) => None,
             Content::Tombstone { ending, since } => Some((ending.clone(), *since)),
         };
-        (record.version(), tokens, ending, record.unknown().clone())
+        let of = |members: &Members| {
+            members.iter().map(|(name, value)| (name.clone(), value.get().to_owned())).collect::<Vec<_>>()
+        };
+        let unknown = (of(&record.unknown().record), of(&record.unknown().tokens));
+        (record.version(), record.session().clone(), tokens, ending, unknown)
     }
 
     #[test]
@@ -306,8 +315,8 @@ mod tests {
             tombstone(rejected("invalid_grant"), at(1_800_000_000_123)),
             tombstone(rejected(""), at(1)),
             tombstone(Ending::NeedsLogin(NeedsLogin::RecordUnreadable), at(1)),
-            of(full()).keeping_unknown_of(&object(json!({"later": [1, {"a": null}], "x": null}))),
-            tombstone(Ending::LoggedOut, at(1)).keeping_unknown_of(&object(json!({"later": "canary"}))),
+            of(full()).with_unknown(said(&json!({"later": [1, {"a": null}], "x": null}))),
+            tombstone(Ending::LoggedOut, at(1)).with_unknown(said(&json!({"later": "canary"}))),
         ];
         for record in records {
             let bytes = record.to_bytes();
@@ -335,17 +344,53 @@ mod tests {
     }
 
     fn read(content: &str) -> Record {
-        Record::from_bytes(format!(r#"{{"major":1,"login":"cafe","generation":7,{content}}}"#).as_bytes()).unwrap()
+        Record::from_bytes(
+            format!(r#"{{"major":1,"session":"default","login":"cafe","generation":7,{content}}}"#).as_bytes(),
+        )
+        .unwrap()
     }
 
     #[test]
-    fn a_later_minor_form_is_read_and_its_members_are_kept() {
-        let later = read(r#""minor":9,"key":{"a":["canary"]},"tokens":{"access_token":"a","later":1}"#);
+    fn a_later_minor_form_is_read_and_its_members_are_kept_as_they_were_written() {
+        let big = "123456789012345678901234567890.10";
+        let later = read(&format!(
+            r#""minor":9,"key":{{"a":["canary", {big}]}},"tokens":{{"access_token":"a","later":{big},"x":{{"y":null}}}}"#
+        ));
         assert_eq!(later.tokens().unwrap().access_token().unwrap().expose_secret(), "a");
         assert!(!format!("{later:?}").contains("canary"));
-        let new = Record::of_tokens("default", version().next(), full()).keeping_unknown_of(later.unknown());
-        let written: Value = serde_json::from_slice(&new.to_bytes()).unwrap();
-        assert_eq!((&written["minor"], &written["key"]), (&json!(9), &json!({"a": ["canary"]})));
+        let new = Record::of_tokens("default", version().next(), full()).with_unknown(later.unknown().clone());
+        let written = String::from_utf8(new.to_bytes().to_vec()).unwrap();
+        for kept in [
+            format!(r#""key":{{"a":["canary", {big}]}}"#),
+            r#""minor":9"#.to_owned(),
+            format!(r#""later":{big}"#),
+            r#""x":{"y":null}"#.to_owned(),
+        ] {
+            assert!(written.contains(&kept), "{kept} is not in {written}");
+        }
+        let again = Record::from_bytes(written.as_bytes()).unwrap();
+        assert_eq!(all(&again), all(&new), "and read again");
+    }
+
+    #[test]
+    fn bytes_are_never_grown_into_place() {
+        for record in [Record::of_tokens("default", version(), full()), tombstone(Ending::LoggedOut, at(1))] {
+            let bytes = record.to_bytes();
+            assert_eq!(bytes.capacity(), bytes.len());
+        }
+    }
+
+    #[test]
+    fn whose_a_record_is_and_what_it_belongs_to_is_kept() {
+        for (session, registration) in
+            [("default", None), ("", Some("")), ("a\"b\u{1f980}", Some("oauth https://i.example a"))]
+        {
+            let record = Record::of_tokens(session, version(), full()).belonging_to(registration.map(Arc::from));
+            let read = Record::from_bytes(&record.to_bytes()).unwrap();
+            assert_eq!((read.session().as_str(), read.registration()), (session, registration));
+        }
+        let nobodys = r#"{"major":1,"login":"cafe","generation":7,"tokens":{"access_token":"a"}}"#;
+        assert!(Record::from_bytes(nobodys.as_bytes()).is_err_and(|error| error.is_unreadable()));
     }
 
     #[test]

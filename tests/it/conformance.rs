@@ -9,6 +9,7 @@ use reqwest_auth_refresh::{FileStore, Lock, MemoryStore, SessionId, TokenStore, 
 
 use crate::child::Process;
 use crate::scratch::Scratch;
+use crate::support::lock_within;
 
 mod wrong;
 
@@ -23,7 +24,7 @@ async fn holder() {
     let path = |variable| std::env::var_os(variable).map(PathBuf::from);
     let folder = path(FOLDER).map(FileStore::new);
     let Some(store) = folder.or_else(|| path(FILE).map(FileStore::single_file)) else { return };
-    let held = store.lock(&SessionId::default(), Duration::from_secs(10)).await.unwrap();
+    let held = store.lock(&SessionId::default(), lock_within(Duration::from_secs(10))).await.unwrap();
     assert!(matches!(held, Lock::Held(_)));
     println!("held");
     std::future::pending::<()>().await;

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use reqwest::Url;
 use reqwest_auth_refresh::{
-    AuthError, AuthRefresh, CookieRefresh, Cookies, Event, Origins, RefreshError, RefreshReason, RefreshRequest,
-    Refresher, RequestBuilderExt, Revocation, Session, Start, State, Tokens, async_trait,
+    AuthError, AuthRefresh, CookieRefresh, Event, Origins, RefreshError, RefreshReason, RefreshRequest, Refresher,
+    RefresherInfo, RequestBuilderExt, Revocation, Session, State, Tokens, async_trait,
 };
 use reqwest_middleware::ClientBuilder;
 use serde_json::json;
@@ -50,16 +50,8 @@ impl Refresher for Told {
         result
     }
 
-    fn start(&self) -> Start {
-        self.0.start()
-    }
-
-    fn endpoints(&self) -> &[Url] {
-        self.0.endpoints()
-    }
-
-    fn cookies(&self) -> Option<Arc<Cookies>> {
-        Refresher::cookies(&self.0)
+    fn info(&self) -> RefresherInfo {
+        self.0.info()
     }
 }
 
@@ -409,12 +401,8 @@ impl Refresher for Shared {
         self.0.revoke(request).await
     }
 
-    fn start(&self) -> Start {
-        self.0.start()
-    }
-
-    fn cookies(&self) -> Option<Arc<Cookies>> {
-        Refresher::cookies(&*self.0)
+    fn info(&self) -> RefresherInfo {
+        self.0.info()
     }
 }
 
@@ -451,7 +439,7 @@ async fn the_login_shows_the_csrf_value_and_is_otherwise_as_it_was() {
 async fn the_logouts_address_is_the_refreshers_own() {
     let world = World::logged_in().await;
     let refresh = CookieRefresh::post(world.gateway.at("refresh_token")).unwrap();
-    assert_eq!(refresh.logout(world.gateway.at("logout")).unwrap().endpoints().len(), 2);
+    assert_eq!(refresh.logout(world.gateway.at("logout")).unwrap().info().endpoints().len(), 2);
     world.gateway.end();
     assert!(needs_login(&world.get().await));
     assert_eq!(

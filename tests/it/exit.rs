@@ -7,12 +7,13 @@ use std::time::{Duration, SystemTime};
 use http::{Extensions, StatusCode};
 use reqwest::{Request, Response};
 use reqwest_auth_refresh::{
-    AuthRefresh, LoginId, Origins, Record, RefreshError, RefreshRequest, Session, SessionId, StoreError, TokenStore,
-    Tokens, Version, async_trait,
+    AuthRefresh, LoginId, Origins, Record, RefreshError, RefreshRequest, Session, SessionId, StoreError, Swap,
+    TokenStore, Tokens, Version, async_trait,
 };
 use reqwest_middleware::{ClientBuilder, Middleware, Next};
 use secrecy::ExposeSecret;
 
+use crate::support::found_instead;
 use crate::torture::rounds;
 use crate::virtual_world::{API, response};
 
@@ -46,8 +47,12 @@ impl TokenStore for OneFile {
         Ok(Some(self.read()))
     }
 
-    async fn save(&self, _id: &SessionId, record: &Record) -> Result<(), StoreError> {
-        self.write(record).map_err(StoreError::unavailable)
+    async fn swap(&self, id: &SessionId, expected: Option<Version>, new: &Record) -> Result<Swap, StoreError> {
+        if let Some(found) = found_instead(self, id, expected).await? {
+            return Ok(found);
+        }
+        self.write(new).map_err(StoreError::unavailable)?;
+        Ok(Swap::Done)
     }
 
     async fn remove(&self, _id: &SessionId) -> Result<(), StoreError> {
@@ -102,7 +107,7 @@ fn is_lost(folder: &Path, left_beside: bool) -> bool {
     let now = SystemTime::now();
     let (issued, expires) = (now - Duration::from_secs(3580), now + Duration::from_secs(20));
     let due = Tokens::new("first").unwrap().with_issued_at(issued).with_expires_at(expires).with_refresh_token("r");
-    file.write(&Record::of_tokens(Version::new(LoginId::from_bits(1), 0), due)).unwrap();
+    file.write(&Record::of_tokens("default", Version::new(LoginId::from_bits(1), 0), due)).unwrap();
 
     let mut program = Command::new(std::env::current_exe().unwrap());
     program.args(["--exact", "exit::child", "--ignored", "--nocapture"]).env(FOLDER, folder);

@@ -9,8 +9,8 @@ use http_body_util::StreamBody;
 use hyper::body::{Bytes, Frame};
 use reqwest::{Request, Response, ResponseBuilderExt};
 use reqwest_auth_refresh::{
-    AuthError, MemoryStore, Record, RefreshError, RefreshRequest, Refresher, Session, SessionId, Start, State,
-    StoreError, Swap, TokenStore, Tokens, Version, async_trait,
+    AuthError, FirstLogin, MemoryStore, Record, RefreshError, RefreshRequest, Refresher, RefresherInfo, Session,
+    SessionId, State, StoreError, Swap, TokenStore, Tokens, Version, async_trait,
 };
 
 use reqwest_middleware::{Middleware, Next};
@@ -31,10 +31,6 @@ impl TokenStore for Slow {
         tokio::time::sleep(self.to_read).await;
         self.records.load(id).await
     }
-    async fn save(&self, id: &SessionId, record: &Record) -> Result<(), StoreError> {
-        tokio::time::sleep(self.to_write).await;
-        self.records.save(id, record).await
-    }
     async fn remove(&self, id: &SessionId) -> Result<(), StoreError> {
         self.records.remove(id).await
     }
@@ -52,8 +48,8 @@ impl Refresher for Alone {
     async fn refresh(&self, _: RefreshRequest) -> Result<Tokens, RefreshError> {
         Ok(Tokens::new("alone").unwrap())
     }
-    fn start(&self) -> Start {
-        Start::LogsInAlone
+    fn info(&self) -> RefresherInfo {
+        RefresherInfo::default().with_first_login(FirstLogin::Unattended)
     }
 }
 
@@ -103,9 +99,6 @@ struct ThenLogout(MemoryStore, Arc<OnceLock<Session>>);
 impl TokenStore for ThenLogout {
     async fn load(&self, id: &SessionId) -> Result<Option<Record>, StoreError> {
         self.0.load(id).await
-    }
-    async fn save(&self, id: &SessionId, record: &Record) -> Result<(), StoreError> {
-        self.0.save(id, record).await
     }
     async fn remove(&self, id: &SessionId) -> Result<(), StoreError> {
         self.0.remove(id).await

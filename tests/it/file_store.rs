@@ -13,6 +13,8 @@ use rustix::fs::Mode;
 
 use crate::child::Process;
 use crate::scratch::{Scratch, names_in};
+use crate::support::lock_within;
+use crate::support::put;
 
 /// Where a child saves, and under which umask. Without it there is no child.
 const FOLDER: &str = "SAVER_CHILD_FOLDER";
@@ -35,7 +37,7 @@ const KNOWN: &str = "reqwest-auth-refresh record 1 sha256:2ada4f0622104f195414b6
 pub(crate) const DEFAULT: &str = "default-37a8eec1ce19687d132fe29051dca629d164e2c4.tokens";
 
 fn record(generation: u64) -> Record {
-    Record::of_tokens(Version::new(LoginId::from_bits(1), generation), Tokens::new("canary").unwrap())
+    Record::of_tokens("default", Version::new(LoginId::from_bits(1), generation), Tokens::new("canary").unwrap())
 }
 
 fn id() -> SessionId {
@@ -73,7 +75,7 @@ async fn reading_makes_nothing_and_writing_makes_three_files() {
     let (scratch, store, file) = store();
     assert_eq!(stored(&store).await, None);
     assert_eq!(names_in(scratch.path()), [""; 0]);
-    store.save(&id(), &record(1)).await.unwrap();
+    put(&store, &id(), &record(1)).await.unwrap();
     let expected = ["", ".refresh-lock", ".write-lock"].map(|end| format!("{DEFAULT}{end}"));
     let folder = file.parent().unwrap();
     assert_eq!(names_in(folder), expected);
@@ -87,11 +89,11 @@ async fn reading_makes_nothing_and_writing_makes_three_files() {
 #[tokio::test]
 async fn what_this_version_writes_stays_readable() {
     let (_scratch, store, file) = store();
-    store.save(&id(), &record(1)).await.unwrap();
+    put(&store, &id(), &record(1)).await.unwrap();
     fs::write(&file, KNOWN).unwrap();
     let known = store.load(&id()).await.unwrap().unwrap();
     assert!(known.ending().is_some());
-    store.save(&id(), &known).await.unwrap();
+    put(&store, &id(), &known).await.unwrap();
     assert_eq!(fs::read_to_string(&file).unwrap(), KNOWN);
 }
 
@@ -99,10 +101,10 @@ async fn what_this_version_writes_stays_readable() {
 async fn a_newer_form_is_left_alone() {
     for newer in NEWER {
         let (_scratch, store, file) = store();
-        store.save(&id(), &record(1)).await.unwrap();
+        put(&store, &id(), &record(1)).await.unwrap();
         fs::write(&file, newer).unwrap();
         assert!(store.load(&id()).await.unwrap_err().is_newer());
-        assert!(store.save(&id(), &record(2)).await.unwrap_err().is_newer());
+        assert!(put(&store, &id(), &record(2)).await.unwrap_err().is_newer());
         assert!(store.swap(&id(), None, &record(2)).await.unwrap_err().is_newer());
         assert_eq!(fs::read_to_string(&file).unwrap(), newer);
         assert_eq!(names_in(file.parent().unwrap()).len(), 3, "the file and the locks");
@@ -113,13 +115,13 @@ async fn a_newer_form_is_left_alone() {
 #[tokio::test]
 async fn broken_files_are_set_aside_whoever_meets_them() {
     let (_scratch, store, file) = store();
-    store.save(&id(), &record(1)).await.unwrap();
+    put(&store, &id(), &record(1)).await.unwrap();
     let aside = |nth: u32| PathBuf::from(format!("{}.broken-{nth}", file.display()));
     for nth in 1..=5_u64 {
         fs::write(&file, format!("canary {nth}")).unwrap();
         set_mode(&file, 0o644);
         match nth % 3 {
-            0 => store.save(&id(), &record(nth)).await.unwrap(),
+            0 => put(&store, &id(), &record(nth)).await.unwrap(),
             1 => {
                 let error = store.load(&id()).await.unwrap_err();
                 assert!(error.is_unreadable() && !format!("{error:?}").contains("canary"), "{error:?}");
@@ -140,29 +142,29 @@ async fn broken_files_are_set_aside_whoever_meets_them() {
 #[tokio::test]
 async fn what_cannot_be_set_aside_is_neither_overwritten_nor_called_lost() {
     let (_scratch, store, file) = store();
-    store.save(&id(), &record(1)).await.unwrap();
+    put(&store, &id(), &record(1)).await.unwrap();
     fs::write(&file, "canary").unwrap();
     fs::create_dir(format!("{}.broken-1", file.display())).unwrap();
     assert!(unavailable(store.load(&id()).await).contains("broken-1"));
-    unavailable(store.save(&id(), &record(2)).await);
+    unavailable(put(&store, &id(), &record(2)).await);
     assert_eq!(fs::read_to_string(&file).unwrap(), "canary");
 }
 
 #[tokio::test]
 async fn a_file_of_another_session_is_not_taken_for_ones_own() {
     let (_scratch, store, file) = store();
-    store.save(&SessionId::from("bob"), &record(7)).await.unwrap();
+    put(&store, &SessionId::from("bob"), &record(7)).await.unwrap();
     let folder = file.parent().unwrap();
     let bobs = names_in(folder).into_iter().find(|name| name.ends_with(".tokens")).unwrap();
     fs::copy(folder.join(bobs), &file).unwrap();
     assert!(store.load(&id()).await.unwrap_err().is_unreadable());
 
     let single = FileStore::single_file(folder.join("mine"));
-    single.save(&id(), &record(1)).await.unwrap();
+    put(&single, &id(), &record(1)).await.unwrap();
     unavailable(single.load(&SessionId::from("bob")).await);
-    unavailable(single.save(&SessionId::from("bob"), &record(2)).await);
+    unavailable(put(&single, &SessionId::from("bob"), &record(2)).await);
     unavailable(single.remove(&SessionId::from("bob")).await);
-    unavailable(single.lock(&SessionId::from("bob"), Duration::ZERO).await);
+    unavailable(single.lock(&SessionId::from("bob"), lock_within(Duration::ZERO)).await);
     assert_eq!(stored(&single).await, Some(1));
     assert_eq!(single.path(), folder.join("mine"));
 }
@@ -173,7 +175,7 @@ async fn what_was_open_to_others_is_closed() {
     let folder = file.parent().unwrap();
     fs::create_dir(folder).unwrap();
     set_mode(folder, 0o777);
-    store.save(&id(), &record(1)).await.unwrap();
+    put(&store, &id(), &record(1)).await.unwrap();
     assert_eq!((mode(folder), mode(&file)), (0o700, 0o600));
     set_mode(&file, 0o664);
     assert_eq!(stored(&store).await, Some(1));
@@ -185,7 +187,7 @@ async fn the_folder_of_a_single_file_is_left_as_it_is_unless_others_may_write_to
     let scratch = Scratch::new();
     let store = FileStore::single_file(scratch.join("tokens"));
     set_mode(scratch.path(), 0o755);
-    store.save(&id(), &record(1)).await.unwrap();
+    put(&store, &id(), &record(1)).await.unwrap();
     assert_eq!((mode(scratch.path()), mode(&scratch.join("tokens"))), (0o755, 0o600));
 
     for open in [0o775, 0o757, 0o1777] {
@@ -194,7 +196,7 @@ async fn the_folder_of_a_single_file_is_left_as_it_is_unless_others_may_write_to
         assert!(unavailable(store.load(&id()).await).contains("chmod"));
     }
     for nameless in ["", "/", ".."] {
-        unavailable(FileStore::single_file(nameless).save(&id(), &record(1)).await);
+        unavailable(put(&FileStore::single_file(nameless), &id(), &record(1)).await);
     }
 }
 
@@ -217,9 +219,9 @@ async fn what_is_no_file_of_ours_is_refused() {
             }
             let store = FileStore::new(&folder);
             if place == ".refresh-lock" {
-                unavailable(store.lock(&id(), Duration::ZERO).await);
+                unavailable(store.lock(&id(), lock_within(Duration::ZERO)).await);
             } else {
-                unavailable(store.save(&id(), &record(1)).await);
+                unavailable(put(&store, &id(), &record(1)).await);
             }
             assert_eq!(fs::read_to_string(&outside).unwrap(), "outside");
             assert!(fs::symlink_metadata(&path).is_ok(), "{plant} in the place of {path:?}");
@@ -230,7 +232,7 @@ async fn what_is_no_file_of_ours_is_refused() {
     fs::create_dir(scratch.join("elsewhere")).unwrap();
     symlink(scratch.join("elsewhere"), &link).unwrap();
     for path in [link.clone(), link.join("")] {
-        unavailable(FileStore::new(path).save(&id(), &record(1)).await);
+        unavailable(put(&FileStore::new(path), &id(), &record(1)).await);
     }
     assert_eq!(names_in(&link), [""; 0]);
 }
@@ -239,7 +241,7 @@ async fn what_is_no_file_of_ours_is_refused() {
 #[tokio::test]
 async fn what_is_in_the_place_of_the_new_file_is_replaced() {
     let (scratch, store, file) = store();
-    store.save(&id(), &record(1)).await.unwrap();
+    put(&store, &id(), &record(1)).await.unwrap();
     let (outside, new) = (scratch.join("outside"), PathBuf::from(format!("{}.new", file.display())));
     fs::write(&outside, "outside").unwrap();
     for generation in 2..5 {
@@ -248,7 +250,7 @@ async fn what_is_in_the_place_of_the_new_file_is_replaced() {
             3 => fs::hard_link(&outside, &new).unwrap(),
             _ => fs::write(&new, "left behind, and longer than any record ".repeat(1000)).unwrap(),
         }
-        store.save(&id(), &record(generation)).await.unwrap();
+        put(&store, &id(), &record(generation)).await.unwrap();
         assert_eq!(stored(&store).await, Some(generation));
         assert!(!new.exists());
         assert_eq!(fs::read_to_string(&outside).unwrap(), "outside");
@@ -260,27 +262,29 @@ async fn a_removed_folder_is_said_once_and_made_again() {
     let (scratch, store, file) = store();
     let folder = file.parent().unwrap();
     for away in [false, true] {
-        store.save(&id(), &record(1)).await.unwrap();
-        let Lock::Held(held) = store.lock(&id(), Duration::ZERO).await.unwrap() else { panic!("it is free") };
+        put(&store, &id(), &record(1)).await.unwrap();
+        let Lock::Held(held) = store.lock(&id(), lock_within(Duration::ZERO)).await.unwrap() else {
+            panic!("it is free")
+        };
         if away {
             fs::rename(folder, scratch.join("away")).unwrap();
         } else {
             fs::remove_dir_all(folder).unwrap();
         }
         assert!(!held.is_held(), "whoever comes next locks another file");
-        assert!(unavailable(store.lock(&id(), Duration::ZERO).await).contains("removed or replaced"));
+        assert!(unavailable(store.lock(&id(), lock_within(Duration::ZERO)).await).contains("removed or replaced"));
         assert_eq!(stored(&store).await, None);
-        assert!(matches!(store.lock(&id(), Duration::ZERO).await.unwrap(), Lock::Held(_)));
+        assert!(matches!(store.lock(&id(), lock_within(Duration::ZERO)).await.unwrap(), Lock::Held(_)));
         assert!(matches!(store.swap(&id(), None, &record(2)).await.unwrap(), Swap::Done));
     }
     // A disk that is gone: nothing is written in its place, until it is back.
     fs::rename(scratch.join("tokens"), scratch.join("away/tokens")).unwrap();
     let (parent, gone) = (scratch.join("disk"), scratch.join("gone"));
     let store = FileStore::new(parent.join("tokens"));
-    store.save(&id(), &record(3)).await.unwrap();
+    put(&store, &id(), &record(3)).await.unwrap();
     fs::rename(&parent, &gone).unwrap();
     for _call in 0..3 {
-        unavailable(store.save(&id(), &record(4)).await);
+        unavailable(put(&store, &id(), &record(4)).await);
     }
     assert!(!parent.exists());
     fs::rename(&gone, &parent).unwrap();
@@ -290,24 +294,24 @@ async fn a_removed_folder_is_said_once_and_made_again() {
 #[tokio::test]
 async fn a_lock_file_that_was_unlinked_is_no_longer_held() {
     let (_scratch, store, file) = store();
-    let Lock::Held(held) = store.lock(&id(), Duration::ZERO).await.unwrap() else { panic!("it is free") };
+    let Lock::Held(held) = store.lock(&id(), lock_within(Duration::ZERO)).await.unwrap() else { panic!("it is free") };
     assert!(held.is_held());
     fs::remove_file(format!("{}.refresh-lock", file.display())).unwrap();
     assert!(!held.is_held());
-    assert!(matches!(store.lock(&id(), Duration::ZERO).await.unwrap(), Lock::Held(_)));
+    assert!(matches!(store.lock(&id(), lock_within(Duration::ZERO)).await.unwrap(), Lock::Held(_)));
 }
 
 /// What a swap waits for is another write, and not for ever.
 #[tokio::test]
 async fn a_writer_that_stands_still_is_not_waited_for_for_ever() {
     let (_scratch, store, file) = store();
-    store.save(&id(), &record(1)).await.unwrap();
+    put(&store, &id(), &record(1)).await.unwrap();
     let standing_still = fs::File::open(format!("{}.write-lock", file.display())).unwrap();
     standing_still.lock().unwrap();
-    assert!(unavailable(store.save(&id(), &record(2)).await).contains("writing for too long"));
+    assert!(unavailable(put(&store, &id(), &record(2)).await).contains("writing for too long"));
     assert_eq!(stored(&store).await, Some(1));
     drop(standing_still);
-    store.save(&id(), &record(2)).await.unwrap();
+    put(&store, &id(), &record(2)).await.unwrap();
 }
 
 /// The runtime's end does not wait for a writer that waits.
@@ -315,11 +319,11 @@ async fn a_writer_that_stands_still_is_not_waited_for_for_ever() {
 fn a_store_does_not_hold_up_the_end_of_the_runtime() {
     let (_scratch, store, file) = store();
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    runtime.block_on(store.save(&id(), &record(1))).unwrap();
+    runtime.block_on(put(&store, &id(), &record(1))).unwrap();
     let standing_still = fs::File::open(format!("{}.write-lock", file.display())).unwrap();
     standing_still.lock().unwrap();
     let waiting = store.clone();
-    drop(runtime.spawn(async move { waiting.save(&id(), &record(2)).await }));
+    drop(runtime.spawn(async move { put(&waiting, &id(), &record(2)).await }));
     let began = std::time::Instant::now();
     drop(runtime);
     assert!(began.elapsed() < Duration::from_secs(1));
@@ -348,11 +352,11 @@ async fn saver() {
     } else {
         Box::new(file)
     };
-    store.save(&id(), &record(1)).await.unwrap();
+    put(&store, &id(), &record(1)).await.unwrap();
     assert_eq!(store.load(&id()).await.unwrap().map(|record| record.version().generation), Some(1));
     let ended = r#"{"major":1,"login":"cafe","generation":8,"tombstone":{"why":"logged_out","since":1}}"#;
-    store.save(&id(), &Record::from_bytes(ended.as_bytes()).unwrap()).await.unwrap();
-    assert!(matches!(store.lock(&id(), Duration::ZERO).await.unwrap(), Lock::Held(_)));
+    put(&store, &id(), &Record::from_bytes(ended.as_bytes()).unwrap()).await.unwrap();
+    assert!(matches!(store.lock(&id(), lock_within(Duration::ZERO)).await.unwrap(), Lock::Held(_)));
 }
 
 #[test]

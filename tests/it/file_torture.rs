@@ -15,6 +15,8 @@ use secrecy::ExposeSecret;
 use crate::child::Process;
 use crate::file_store::{DEFAULT, NEWER};
 use crate::scratch::{Scratch, names_in};
+use crate::support::lock_within;
+use crate::support::put;
 use crate::torture::{Chance, rounds};
 
 /// What a child is to do, and where. Without them there is no child.
@@ -28,7 +30,7 @@ fn id() -> SessionId {
 
 fn record(generation: u64, length: usize) -> Record {
     let tokens = Tokens::new("x".repeat(length)).unwrap().with_refresh_token(generation.to_string());
-    Record::of_tokens(Version::new(LoginId::from_bits(1), generation), tokens)
+    Record::of_tokens("default", Version::new(LoginId::from_bits(1), generation), tokens)
 }
 
 fn block_on<T>(future: impl Future<Output = T>) -> T {
@@ -112,7 +114,7 @@ fn kill_refreshing(scratch: &Scratch, rounds: usize, seed: u64) -> Killed {
     let store = FileStore::new(&folder);
     let first = Tokens::new("token").unwrap().with_refresh_token("0");
     let first = first.with_issued_at(UNIX_EPOCH).with_expires_at(UNIX_EPOCH + Duration::from_secs(1));
-    block_on(store.save(&id(), &Record::of_tokens(Version::new(LoginId::from_bits(1), 0), first))).unwrap();
+    block_on(put(&store, &id(), &Record::of_tokens("default", Version::new(LoginId::from_bits(1), 0), first))).unwrap();
     let mut last = 0;
     for _round in 0..rounds {
         let (mut child, mut said) = (start("refresh", &folder, 0), None);
@@ -137,7 +139,7 @@ fn kill_refreshing(scratch: &Scratch, rounds: usize, seed: u64) -> Killed {
         killed.leftover_files += names_in(&folder).iter().filter(|name| !known.contains(name)).count();
     }
     killed.writes = last;
-    block_on(store.save(&id(), &record(last, 1))).unwrap();
+    block_on(put(&store, &id(), &record(last, 1))).unwrap();
     killed.leftover_files += names_in(&folder).len() - 3;
     killed
 }
@@ -224,7 +226,7 @@ impl Inside {
 async fn brackets(folder: &Path, rounds: usize, unlink: bool) {
     let (store, inside, mut overlaps) = (FileStore::new(folder), Inside(folder.join("inside")), 0);
     for _round in 0..rounds {
-        let lock = store.lock(&id(), Duration::from_secs(120)).await.unwrap();
+        let lock = store.lock(&id(), lock_within(Duration::from_secs(120))).await.unwrap();
         let Lock::Held(guard) = lock else { panic!("{lock:?}") };
         overlaps += usize::from(inside.enter() || !guard.is_held());
         std::thread::yield_now();
@@ -298,7 +300,7 @@ async fn no_bad_file_is_taken_for_tokens() {
     let (store, file) = (FileStore::new(scratch.path()), scratch.join(DEFAULT));
     let good = record(1, 820);
     assert!(good.to_bytes().len() >= 1000, "{}", good.to_bytes().len());
-    store.save(&id(), &good).await.unwrap();
+    put(&store, &id(), &good).await.unwrap();
     let good = fs::read(&file).unwrap();
 
     let cut = (0..good.len()).map(|end| good[..end].to_vec());
@@ -417,8 +419,8 @@ fn nothing_outside_is_written_to_whoever_swaps_what() {
     let (outside, saved) = attacked(swaps, |folder, generation| {
         let store = stores.lock().unwrap().get_or_insert_with(|| FileStore::new(folder)).clone();
         block_on(async {
-            let lock = store.lock(&id(), Duration::ZERO).await;
-            let saved = store.save(&id(), &record(generation, 64)).await.is_ok();
+            let lock = store.lock(&id(), lock_within(Duration::ZERO)).await;
+            let saved = put(&store, &id(), &record(generation, 64)).await.is_ok();
             drop(lock);
             saved
         })

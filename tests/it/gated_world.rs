@@ -9,15 +9,16 @@ use std::time::{Duration, SystemTime};
 use http::{Extensions, StatusCode};
 use reqwest::{Request, Response};
 use reqwest_auth_refresh::{
-    AuthError, AuthRefresh, Lock, LockGuard, LoginId, MemoryStore, Origins, Record, RefreshError, RefreshRequest,
-    Refresher, Revocation, Session, SessionBuilder, SessionId, State, StoreError, Swap, TokenStore, Tokens, Version,
-    async_trait,
+    AuthError, AuthRefresh, Lock, LockGuard, LockReach, LockRequest, LoginId, MemoryStore, Origins, Record,
+    RefreshError, RefreshRequest, Refresher, Revocation, Session, SessionBuilder, SessionId, State, StoreError, Swap,
+    TokenStore, Tokens, Version, async_trait,
 };
 use reqwest_middleware::{ClientBuilder, ClientWithMiddleware, Middleware, Next, RequestBuilder};
 use secrecy::ExposeSecret;
 use tokio::sync::{OwnedMutexGuard, watch};
 use tokio::time::{Instant, sleep, timeout};
 
+use crate::support::put;
 use crate::virtual_issuer::{Issuer, user_of};
 use crate::virtual_world::{API, VirtualClock, bearer, response};
 
@@ -143,7 +144,7 @@ impl Gated {
 
     /// Puts something into the store, past every gate.
     pub(crate) async fn put(&self, version: Version, tokens: Tokens) {
-        self.kept.save(&SessionId::default(), &Record::of_tokens(version, tokens)).await.unwrap();
+        put(&self.kept, &SessionId::default(), &Record::of_tokens("default", version, tokens)).await.unwrap();
     }
 
     /// Whether somebody has the lock.
@@ -173,12 +174,6 @@ impl TokenStore for GatedStore {
         self.kept.load(id).await
     }
 
-    async fn save(&self, id: &SessionId, record: &Record) -> Result<(), StoreError> {
-        self.save.pass().await.map_err(|Shut| self.shut())?;
-        self.saved.fetch_add(1, SeqCst);
-        self.kept.save(id, record).await
-    }
-
     async fn remove(&self, id: &SessionId) -> Result<(), StoreError> {
         self.kept.remove(id).await
     }
@@ -195,12 +190,14 @@ impl TokenStore for GatedStore {
         Ok(swap)
     }
 
-    async fn lock(&self, _id: &SessionId, wait: Duration) -> Result<Lock, StoreError> {
+    async fn lock(&self, _id: &SessionId, wanted: LockRequest) -> Result<Lock, StoreError> {
         self.lock.pass().await.map_err(|Shut| self.shut())?;
         if self.private.load(SeqCst) {
             return Ok(Lock::NotShared);
         }
-        let Ok(holder) = timeout(wait, Arc::clone(&self.holder).lock_owned()).await else { return Ok(Lock::Busy) };
+        let Ok(holder) = timeout(wanted.wait(), Arc::clone(&self.holder).lock_owned()).await else {
+            return Ok(Lock::Busy);
+        };
         let lease = self.locked.fetch_add(1, SeqCst);
         Ok(Lock::Held(Box::new(Guard { store: self.clone(), lease, _holder: holder })))
     }
@@ -216,6 +213,10 @@ struct Guard {
 impl LockGuard for Guard {
     fn is_held(&self) -> bool {
         self.lease >= self.store.run_out.load(SeqCst)
+    }
+
+    fn reach(&self) -> LockReach {
+        LockReach::ThisMachine
     }
 
     async fn release(self: Box<Self>) {

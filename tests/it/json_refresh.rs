@@ -106,7 +106,7 @@ async fn the_request_is_what_was_asked_for_to_the_byte() {
             let tokens = refresh(&json, old("r/\"é")).await.unwrap();
             assert_eq!(tokens.access_token().unwrap().expose_secret(), "new-at");
             assert_eq!(tokens.refresh_token().unwrap().expose_secret(), "new-rt");
-            assert_eq!(json.endpoints(), [endpoint(&server).parse().unwrap()]);
+            assert_eq!(json.info().endpoints(), [endpoint(&server).parse().unwrap()]);
 
             let seen = server.received_requests().await.unwrap();
             assert_eq!(seen.len(), 1);
@@ -169,7 +169,7 @@ fn what_cannot_be_set_up_is_refused_and_no_secret_is_shown() {
     let full = full.header("x", "canary").unwrap().access_token_header("y", "Bearer ").unwrap();
     let shown = format!("{full:?} {full:#?}");
     assert!(!shown.contains("canary") && shown.contains("https://gateway.example/refresh"), "{shown}");
-    assert!(full.resubmits() && !full.strict().resubmits());
+    assert!(!full.info().never_resubmit() && full.never_resubmit().info().never_resubmit());
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@
 use reqwest_auth_refresh::{KeyringStore, LoginId, Record, SessionId, TokenStore, Tokens, Version};
 
 use crate::scratch::Scratch;
+use crate::support::put;
 
 #[tokio::test]
 #[ignore = "needs a keyring of its own: keyctl session - cargo test …"]
@@ -17,8 +18,8 @@ async fn the_kernels_keyring_keeps_a_key() {
     };
     // Longer than what the kernel takes.
     let tokens = Tokens::new("x".repeat(65_536)).unwrap();
-    let record = Record::of_tokens(Version::new(LoginId::from_bits(1), 0), tokens);
-    store().save(&SessionId::default(), &record).await.unwrap();
+    let record = Record::of_tokens("default", Version::new(LoginId::from_bits(1), 0), tokens);
+    put(&store(), &SessionId::default(), &record).await.unwrap();
     let read = store().load(&SessionId::default()).await.unwrap().unwrap();
     assert_eq!(read.to_bytes(), record.to_bytes());
 }

@@ -14,6 +14,7 @@ use secrecy::ExposeSecret;
 
 use crate::fake_keyring::{FakeKeyring, Mood};
 use crate::scratch::Scratch;
+use crate::support::put;
 
 /// How long those wait who will wait in vain.
 const BOUND: Duration = Duration::from_millis(500);
@@ -49,7 +50,7 @@ fn session(store: impl TokenStore) -> Session {
 }
 
 fn record(generation: u64) -> Record {
-    Record::of_tokens(Version::new(LoginId::from_bits(1), generation), Tokens::new("access").unwrap())
+    Record::of_tokens("default", Version::new(LoginId::from_bits(1), generation), Tokens::new("access").unwrap())
 }
 
 fn id() -> SessionId {
@@ -138,7 +139,7 @@ async fn no_key_comes_from_a_keyring_that_does_not_keep_it() {
         let (folder, keyring) = (Folder::new(), FakeKeyring::new(mood));
         let store = folder.store(&keyring);
         assert!(store.swap(&id(), None, &record(0)).await.unwrap_err().is_unavailable(), "{mood:?}");
-        assert!(store.save(&id(), &record(0)).await.unwrap_err().is_unavailable(), "{mood:?}");
+        assert!(put(&store, &id(), &record(0)).await.unwrap_err().is_unavailable(), "{mood:?}");
         assert!(store.load(&id()).await.unwrap().is_none() && !store.has_key().await.unwrap(), "{mood:?}");
         assert!(keyring.keys().is_empty(), "{mood:?}: what was not given back is taken away again");
 
@@ -182,10 +183,10 @@ async fn a_key_that_was_made_too_late_is_the_one_that_is_used() {
     let (folder, keyring) = (Folder::new(), FakeKeyring::new(Mood::Hung));
     let store = folder.hasty_store(&keyring);
     for _ in 0..3 {
-        assert!(store.save(&id(), &record(0)).await.unwrap_err().is_unavailable());
+        assert!(put(&store, &id(), &record(0)).await.unwrap_err().is_unavailable());
     }
     keyring.becomes(Mood::Open);
-    store.save(&id(), &record(0)).await.unwrap();
+    put(&store, &id(), &record(0)).await.unwrap();
     assert_eq!((keyring.keys().len(), keyring.writes.load(Ordering::Relaxed)), (1, 1));
     assert!(folder.store(&keyring).load(&id()).await.unwrap().is_some());
 }
@@ -195,7 +196,7 @@ fn a_keyring_that_hangs_holds_up_no_runtime_that_ends() {
     let keyring = FakeKeyring::new(Mood::Hung);
     let folder = Folder::new();
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    runtime.block_on(async { assert!(folder.hasty_store(&keyring).save(&id(), &record(0)).await.is_err()) });
+    runtime.block_on(async { assert!(put(&folder.hasty_store(&keyring), &id(), &record(0)).await.is_err()) });
     let began = Instant::now();
     drop(runtime);
     assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
@@ -290,7 +291,7 @@ async fn keys_renewed_at_once_leave_the_one_that_is_used() {
         for renewal in futures_util::future::join_all(renewals).await {
             renewal.unwrap().unwrap();
         }
-        store.save(&id(), &record(7)).await.unwrap();
+        put(&store, &id(), &record(7)).await.unwrap();
         let version = folder.store(&keyring).load(&id()).await.unwrap().unwrap().version();
         assert_eq!((version, keyring.keys().len()), (record(7).version(), 5), "one more for each renewal");
     }
@@ -337,7 +338,7 @@ async fn a_record_leads_to_no_other_entry_of_the_keyring() {
     for key in ["", "password", "session key 0", "../../x", "ABCDEFABCDEFABCDEFABCDEFABCDEFAB"] {
         let sealed =
             format!(r#"{{"major":1,"login":"{:032x}","generation":1,"sealed":{{"key":"{key}","text":"AAAA"}}}}"#, 1);
-        FileStore::new(folder.path()).save(&id(), &Record::from_bytes(sealed.as_bytes()).unwrap()).await.unwrap();
+        put(&FileStore::new(folder.path()), &id(), &Record::from_bytes(sealed.as_bytes()).unwrap()).await.unwrap();
         assert!(is_unavailable(&folder.store(&keyring)).await, "{key}");
     }
     assert_eq!(keyring.reads.load(Ordering::Relaxed), 0);
@@ -349,7 +350,7 @@ async fn every_id_is_a_session_of_its_own() {
     let store = folder.store(&keyring);
     let ids = ["", "\0", "\0keyring", "\0\0keyring", "keyring", "default"];
     for (generation, id) in (0..).zip(ids) {
-        store.save(&id.into(), &record(generation)).await.unwrap();
+        put(&store, &id.into(), &record(generation)).await.unwrap();
     }
     let store = folder.store(&keyring);
     for (generation, id) in (0..).zip(ids) {

@@ -12,6 +12,7 @@ use reqwest_middleware::ClientBuilder;
 
 use crate::child::Process;
 use crate::scratch::Scratch;
+use crate::support::put;
 use crate::support::{Api, Issuer};
 use crate::torture::{Chance, rounds};
 
@@ -63,7 +64,7 @@ async fn refresh_by_hand(store: &FileStore, user: &SessionId, token_url: &str) {
     if let Ok(tokens) = Tokens::from_json(answer.bytes().await.unwrap()) {
         let version = found.version();
         let next = Version::new(version.login, version.generation + 1);
-        store.save(user, &Record::of_tokens(next, tokens)).await.unwrap();
+        put(store, user, &Record::of_tokens(user.clone(), next, tokens)).await.unwrap();
     }
 }
 

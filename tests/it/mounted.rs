@@ -10,6 +10,7 @@ use reqwest_auth_refresh::{
 use tokio::time::sleep;
 
 use crate::scratch::Scratch;
+use crate::support::lock_within;
 use crate::support::{Api, Issuer, Tally};
 use crate::wire_world::Wire;
 
@@ -70,7 +71,7 @@ impl Drop for Disk {
 }
 
 fn session(issuer: &Issuer, disk: &Disk) -> Session {
-    let grant = RefreshGrant::new(issuer.token_url(), "app").unwrap().strict();
+    let grant = RefreshGrant::new(issuer.token_url(), "app").unwrap().never_resubmit();
     Session::builder(grant).store(FileStore::new(disk.tokens())).build()
 }
 
@@ -134,14 +135,14 @@ async fn goes_on(disk: Disk, breaks: fn(&Disk), heals: fn(&Disk)) -> Duration {
         while next(&mut events).await != "Refreshed" {}
         // Nobody may spend the refresh token that is stored.
         let other = FileStore::new(disk.tokens());
-        assert!(matches!(other.lock(&SessionId::default(), Duration::ZERO).await.unwrap(), Lock::Busy));
+        assert!(matches!(other.lock(&SessionId::default(), lock_within(Duration::ZERO)).await.unwrap(), Lock::Busy));
         assert!(!stored(&wire, &disk).await);
     }
     heals(&disk);
     let took = saved(&wire.session).await;
     assert!(stored(&wire, &disk).await, "the newest");
     let other = FileStore::new(disk.tokens());
-    let lock = other.lock(&SessionId::default(), Duration::from_secs(5)).await.unwrap();
+    let lock = other.lock(&SessionId::default(), lock_within(Duration::from_secs(5))).await.unwrap();
     assert!(matches!(lock, Lock::Held(_)));
     drop(lock);
 

@@ -14,6 +14,8 @@ use secrecy::ExposeSecret;
 use tokio::sync::{OnceCell, watch};
 
 use crate::gated_world::{FIRST, GatedStore, Grant, World};
+use crate::support::lock_within;
+use crate::support::put;
 
 /// What all of them have.
 #[derive(Clone)]
@@ -50,11 +52,11 @@ impl Ground {
     /// Takes the lock, reads, refreshes, saves.
     async fn refresh(&self, old: Arc<Tokens>) -> Result<Arc<Tokens>> {
         let id = SessionId::default();
-        let lock = self.store.lock(&id, Duration::from_secs(30)).await.map_err(store)?;
+        let lock = self.store.lock(&id, lock_within(Duration::from_secs(30))).await.map_err(store)?;
         let _read = self.store.load(&id).await.map_err(store)?;
         let request = RefreshRequest::new(id.clone(), Some(old), RefreshReason::Unauthorized, Duration::from_secs(10));
         let tokens = self.grant.refresh(request).await.map_err(Error::middleware)?;
-        self.store.save(&id, &Record::of_tokens(FIRST.next(), tokens.clone())).await.map_err(store)?;
+        put(&self.store, &id, &Record::of_tokens("default", FIRST.next(), tokens.clone())).await.map_err(store)?;
         if let Lock::Held(guard) = lock {
             guard.release().await;
         }
@@ -157,8 +159,8 @@ impl Unfenced {
 
     pub(crate) async fn login(&self, tokens: Tokens) {
         self.ground.set(Some(Arc::new(tokens.clone())));
-        let record = Record::of_tokens(FIRST, tokens);
-        self.ground.store.save(&SessionId::default(), &record).await.unwrap();
+        let record = Record::of_tokens("default", FIRST, tokens);
+        put(&self.ground.store, &SessionId::default(), &record).await.unwrap();
     }
 
     pub(crate) async fn logout(&self) {

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering::SeqCst};
 use std::time::{Duration, SystemTime};
 
-use reqwest::{Body, Url};
+use reqwest::Body;
 use reqwest_auth_refresh::{
-    AuthRefresh, Clock, Event, Lock, LockGuard, NeedsLogin, NotRetryable, Origins, Record, RefreshError,
-    RefreshRequest, Refresher, RequestBuilderExt, Session, SessionId, Start, State, StoreError, TokenStore, Tokens,
-    async_trait,
+    AuthRefresh, Clock, Event, FirstLogin, Lock, LockGuard, LockReach, LockRequest, NeedsLogin, NotRetryable, Origins,
+    Record, RefreshError, RefreshRequest, Refresher, RefresherInfo, RequestBuilderExt, Session, SessionId, State,
+    StoreError, Swap, TokenStore, Tokens, Version, async_trait,
 };
 use tokio::time::sleep;
 
@@ -84,8 +84,7 @@ struct Brittle(Arc<Mood>);
 
 #[derive(Default)]
 struct Mood {
-    start: AtomicBool,
-    endpoints: AtomicBool,
+    info: AtomicBool,
     refresh: AtomicBool,
     calls: AtomicUsize,
 }
@@ -100,18 +99,11 @@ impl Refresher for Brittle {
         Tokens::new(format!("new-{call}")).map_err(RefreshError::unavailable)
     }
 
-    fn start(&self) -> Start {
-        if self.0.start.load(SeqCst) {
+    fn info(&self) -> RefresherInfo {
+        if self.0.info.load(SeqCst) {
             panic_quietly();
         }
-        Start::LogsInAlone
-    }
-
-    fn endpoints(&self) -> &[Url] {
-        if self.0.endpoints.load(SeqCst) {
-            panic_quietly();
-        }
-        &[]
+        RefresherInfo::default().with_first_login(FirstLogin::Unattended)
     }
 }
 
@@ -119,15 +111,13 @@ impl Refresher for Brittle {
 async fn the_refresher() {
     let mood = Arc::new(Mood::default());
     // What is asked when a session or a client is made comes through to whoever makes it, and leaves nothing behind.
-    mood.start.store(true, SeqCst);
+    mood.info.store(true, SeqCst);
     assert!(catch_unwind(AssertUnwindSafe(|| Session::new(Brittle(Arc::clone(&mood))))).is_err());
-    mood.start.store(false, SeqCst);
+    mood.info.store(false, SeqCst);
     let session = Session::builder(Brittle(Arc::clone(&mood))).clock(VirtualClock::start()).build();
-    let door = || AuthRefresh::new(&session, Origins::new(API).unwrap());
-    mood.endpoints.store(true, SeqCst);
-    assert!(catch_unwind(AssertUnwindSafe(door)).is_err());
-    mood.endpoints.store(false, SeqCst);
-    drop(door());
+    // It is asked once, so that making a client is none of its business.
+    mood.info.store(true, SeqCst);
+    drop(AuthRefresh::new(&session, Origins::new(API).unwrap()));
 
     mood.refresh.store(true, SeqCst);
     let callers: Vec<_> = (0..5)
@@ -191,6 +181,7 @@ async fn each_method_of_the_store() {
 enum Spot {
     Nowhere,
     IsHeld,
+    Reach,
     Release,
     Drop,
     IsHeldAndDrop,
@@ -222,16 +213,16 @@ impl TokenStore for BrittleLock {
         self.kept.load(id).await
     }
 
-    async fn save(&self, id: &SessionId, record: &Record) -> Result<(), StoreError> {
-        self.kept.save(id, record).await
+    async fn swap(&self, id: &SessionId, expected: Option<Version>, new: &Record) -> Result<Swap, StoreError> {
+        self.kept.swap(id, expected, new).await
     }
 
     async fn remove(&self, id: &SessionId) -> Result<(), StoreError> {
         self.kept.remove(id).await
     }
 
-    async fn lock(&self, id: &SessionId, wait: Duration) -> Result<Lock, StoreError> {
-        Ok(match self.kept.lock(id, wait).await? {
+    async fn lock(&self, id: &SessionId, wanted: LockRequest) -> Result<Lock, StoreError> {
+        Ok(match self.kept.lock(id, wanted).await? {
             Lock::Held(guard) => Lock::Held(Box::new(BrittleGuard { store: self.clone(), guard: Some(guard) })),
             other @ (Lock::NotShared | Lock::Busy) => other,
         })
@@ -250,6 +241,11 @@ impl LockGuard for BrittleGuard {
         true
     }
 
+    fn reach(&self) -> LockReach {
+        self.store.panics_at(&[Spot::Reach]);
+        LockReach::ThisMachine
+    }
+
     async fn release(mut self: Box<Self>) {
         self.store.panics_at(&[Spot::Release]);
         self.guard.take().unwrap().release().await;
@@ -265,7 +261,7 @@ impl Drop for BrittleGuard {
 
 #[tokio::test(start_paused = true)]
 async fn each_method_of_the_lock() {
-    for spot in [Spot::IsHeld, Spot::Release, Spot::Drop, Spot::IsHeldAndDrop] {
+    for spot in [Spot::IsHeld, Spot::Reach, Spot::Release, Spot::Drop, Spot::IsHeldAndDrop] {
         let world = World::of(Worth::Refused).await;
         let store = BrittleLock { kept: world.store.clone(), spot: Arc::default() };
         let session = Session::builder(world.grant.clone()).store(store.clone()).clock(VirtualClock::start()).build();

@@ -104,8 +104,8 @@ mod log_in_and_out {
     use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
     use reqwest_auth_refresh::{
-        ExposeSecret, Record, RefreshError, RefreshRequest, Refresher, Revocation, SessionId, State, StoreError,
-        TokenStore, async_trait,
+        ExposeSecret, Record, RefreshError, RefreshRequest, Refresher, Revocation, SessionId, State, StoreError, Swap,
+        TokenStore, Version, async_trait,
     };
 
     include!("readme/log_in_and_out.rs");
@@ -134,9 +134,9 @@ mod log_in_and_out {
             Ok(None)
         }
 
-        async fn save(&self, _: &SessionId, _: &Record) -> Result<(), StoreError> {
+        async fn swap(&self, _: &SessionId, _: Option<Version>, _: &Record) -> Result<Swap, StoreError> {
             let left = self.0.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(1));
-            if left.is_ok() { Ok(()) } else { Err(StoreError::unavailable("the disk is full")) }
+            if left.is_ok() { Ok(Swap::Done) } else { Err(StoreError::unavailable("the disk is full")) }
         }
 
         async fn remove(&self, _: &SessionId) -> Result<(), StoreError> {
@@ -518,8 +518,8 @@ mod keep_tokens_somewhere_else {
             self.0.load(id).await
         }
 
-        async fn save(&self, id: &SessionId, record: &Record) -> Result<(), StoreError> {
-            self.0.save(id, record).await
+        async fn swap(&self, id: &SessionId, expected: Option<Version>, new: &Record) -> Result<Swap, StoreError> {
+            self.0.swap(id, expected, new).await
         }
 
         async fn remove(&self, id: &SessionId) -> Result<(), StoreError> {

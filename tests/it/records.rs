@@ -15,7 +15,7 @@ fn record() -> Record {
     let tokens = tokens.with_expires_at(UNIX_EPOCH + Duration::from_millis(1_800_000_000_123));
     let extra = json!({"id_token": "canary", "filler": "f".repeat(704), "nested": {"a": [1, null, 1.5]}});
     let tokens = tokens.with_extra(serde_json::from_value(extra).unwrap());
-    Record::of_tokens(Version::new(LoginId::from_bits(0xCAFE << 100), 7), tokens)
+    Record::of_tokens("default", Version::new(LoginId::from_bits(0xCAFE << 100), 7), tokens)
 }
 
 /// A logout of the same login.

@@ -158,7 +158,7 @@ async fn scope_and_parameters_are_sent_as_asked() {
     let form = "grant_type=refresh_token&refresh_token=rt&client_id=my+app&scope=a+b&audience=%C3%A9%26\
                 &resource=https%3A%2F%2Fa.example%2F&resource=urn%3Ab";
     assert_eq!(issuer.seen()[0].form, form);
-    assert_eq!(grant.endpoints(), [issuer.endpoint().parse().unwrap()]);
+    assert_eq!(grant.info().endpoints(), [issuer.endpoint().parse().unwrap()]);
 }
 
 #[test]
@@ -298,9 +298,9 @@ async fn refused_lost_and_answered_are_told_apart() {
     let lost = refresh(&silent.grant(), "canary-rt").await.unwrap_err();
     assert!(told(&lost).contains("/a/token was asked, and its answer was lost"));
     assert!(is_marked(&lost, "maybe_processed") && !is_marked(&lost, "every_session"));
-    let strict = refresh(&silent.grant().strict(), "canary-rt").await.unwrap_err();
+    let strict = refresh(&silent.grant().never_resubmit(), "canary-rt").await.unwrap_err();
     assert!(strict.is_unavailable() && is_marked(&strict, "maybe_processed"));
-    assert!(silent.grant().resubmits() && !silent.grant().strict().resubmits());
+    assert!(!silent.grant().info().never_resubmit() && silent.grant().never_resubmit().info().never_resubmit());
     assert_eq!(silent.seen().len(), 2);
 
     let busy = Issuer::start(b"HTTP/1.1 503 Busy\r\nretry-after: 7\r\ncontent-length: 0\r\n\r\n".to_vec(), true).await;

@@ -12,8 +12,8 @@ use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::body::{Bytes, Frame};
 use reqwest::{Body, Request, Response, ResponseBuilderExt, Url};
 use reqwest_auth_refresh::{
-    AuthError, AuthRefresh, Event, NotRetryable, Origins, RefreshError, RefreshRequest, Refresher, RequestBuilderExt,
-    Retried, Session, SessionBuilder, Start, State, Tokens, acting_for, async_trait, carry,
+    AuthError, AuthRefresh, Event, FirstLogin, NotRetryable, Origins, RefreshError, RefreshRequest, Refresher,
+    RefresherInfo, RequestBuilderExt, Retried, Session, SessionBuilder, State, Tokens, acting_for, async_trait, carry,
 };
 use reqwest_middleware::{ClientBuilder, ClientWithMiddleware, Middleware, Next, RequestBuilder};
 use tokio::time::{Instant, sleep};
@@ -511,8 +511,8 @@ fn what_is_left_alone_passes_untouched_and_the_log_says_why() {
         async fn refresh(&self, request: RefreshRequest) -> Result<Tokens, RefreshError> {
             self.0.clone().refresh(request).await
         }
-        fn endpoints(&self) -> &[Url] {
-            &self.1
+        fn info(&self) -> RefresherInfo {
+            RefresherInfo::default().with_endpoints(self.1.clone())
         }
     }
     type Ask = fn(RequestBuilder) -> RequestBuilder;
@@ -713,8 +713,8 @@ async fn a_session_whose_tokens_cannot_be_seen_places_nothing_and_refreshes() {
             self.calls.fetch_add(1, Ordering::Relaxed);
             Ok(Tokens::unseen())
         }
-        fn start(&self) -> Start {
-            Start::Assumed
+        fn info(&self) -> RefresherInfo {
+            RefresherInfo::default().with_first_login(FirstLogin::Assumed)
         }
     }
     let cookies = Cookies::default();

@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
+use crate::support::found_instead;
+use crate::support::put;
 use reqwest_auth_refresh::{
     LoginId, MemoryStore, Record, RefreshError, RefreshRequest, Sealed, SealingKey, SealingKeys, Session, SessionId,
     State, StoreError, Swap, TokenStore, Tokens, Version, async_trait,
@@ -23,7 +25,7 @@ fn version(generation: u64) -> Version {
 
 fn record(generation: u64, token: &str) -> Record {
     let tokens = Tokens::new(token).unwrap().with_refresh_token("canary-refresh").with_scope("read");
-    Record::of_tokens(version(generation), tokens)
+    Record::of_tokens("default", version(generation), tokens)
 }
 
 fn token(record: &Record) -> Option<String> {
@@ -56,9 +58,12 @@ impl TokenStore for Bytes {
         self.0.lock().unwrap().as_deref().map(Record::from_bytes).transpose()
     }
 
-    async fn save(&self, _: &SessionId, record: &Record) -> Result<(), StoreError> {
-        self.put(record.to_bytes().to_vec());
-        Ok(())
+    async fn swap(&self, id: &SessionId, expected: Option<Version>, new: &Record) -> Result<Swap, StoreError> {
+        if let Some(found) = found_instead(self, id, expected).await? {
+            return Ok(found);
+        }
+        self.put(new.to_bytes().to_vec());
+        Ok(Swap::Done)
     }
 
     async fn remove(&self, _: &SessionId) -> Result<(), StoreError> {
@@ -78,7 +83,7 @@ async fn what_was_sealed_is_read_and_says_nothing_meanwhile() {
     let store = Sealed::new(bytes.clone(), key("2026"));
     let id = SessionId::default();
     assert!(store.load(&id).await.unwrap().is_none());
-    store.save(&id, &record(7, CANARY)).await.unwrap();
+    put(&store, &id, &record(7, CANARY)).await.unwrap();
     let read = store.load(&id).await.unwrap().unwrap();
     assert_eq!(read.to_bytes(), record(7, CANARY).to_bytes());
     assert_eq!(bytes.load(&id).await.unwrap().unwrap().version(), version(7), "the store below can compare it");
@@ -99,7 +104,7 @@ async fn no_nonce_is_drawn_twice() {
     let store = Sealed::new(bytes.clone(), key("2026"));
     let mut seen = BTreeSet::new();
     for _ in 0..1000 {
-        store.save(&SessionId::default(), &record(7, CANARY)).await.unwrap();
+        put(&store, &SessionId::default(), &record(7, CANARY)).await.unwrap();
         let sealed: Value = serde_json::from_slice(&bytes.get()).unwrap();
         // 24 bytes are 32 letters of base 64.
         seen.insert(sealed["sealed"]["text"].as_str().unwrap()[..32].to_owned());
@@ -142,10 +147,10 @@ async fn every_byte_changed_is_noticed() {
         let bytes = Bytes::default();
         let store = Sealed::new(bytes.clone(), key("2026"));
         // A login id that begins with a zero and has letters: both can be written in more than one way.
-        store.save(&SessionId::default(), &record(17, CANARY)).await.unwrap();
+        put(&store, &SessionId::default(), &record(17, CANARY)).await.unwrap();
         if ending {
             let tombstone = br#"{"major":1,"login":"cafe","generation":8,"tombstone":{"why":"logged_out","since":1}}"#;
-            store.save(&SessionId::default(), &Record::from_bytes(tombstone).unwrap()).await.unwrap();
+            put(&store, &SessionId::default(), &Record::from_bytes(tombstone).unwrap()).await.unwrap();
         }
         let (made, unnoticed, _) = change_every_byte(&bytes, &store).await;
         assert_eq!(unnoticed, 0);
@@ -155,7 +160,7 @@ async fn every_byte_changed_is_noticed() {
     }
 
     let bare = Bytes::default();
-    bare.save(&SessionId::default(), &record(17, CANARY)).await.unwrap();
+    put(&bare, &SessionId::default(), &record(17, CANARY)).await.unwrap();
     let (_, _, wrong) = change_every_byte(&bare, &bare).await;
     println!("figure: unsealed_changed_bytes_wrong_tokens = {wrong} changes");
     assert!(wrong > 50, "the harness catches it: {wrong}");
@@ -165,7 +170,7 @@ async fn every_byte_changed_is_noticed() {
 async fn cut_short_or_made_longer_it_is_noticed() {
     let bytes = Bytes::default();
     let store = Sealed::new(bytes.clone(), key("2026"));
-    store.save(&SessionId::default(), &record(7, CANARY)).await.unwrap();
+    put(&store, &SessionId::default(), &record(7, CANARY)).await.unwrap();
     let whole = bytes.get();
     let text = |whole: &[u8]| serde_json::from_slice::<Value>(whole).unwrap()["sealed"]["text"].clone();
     let text = text(&whole).as_str().unwrap().to_owned();
@@ -186,18 +191,18 @@ async fn records_are_neither_exchanged_nor_renumbered_nor_moved_to_another_key()
     let kept = MemoryStore::default();
     let store = Sealed::new(kept.clone(), SealingKeys::new(key("2026")).opening(key("2025")));
     let (alice, bob) = (SessionId::from("alice"), SessionId::from("bob"));
-    store.save(&alice, &record(7, "of-alice")).await.unwrap();
-    store.save(&bob, &record(7, "of-bob")).await.unwrap();
+    put(&store, &alice, &record(7, "of-alice")).await.unwrap();
+    put(&store, &bob, &record(7, "of-bob")).await.unwrap();
     let (of_alice, of_bob) = (kept.load(&alice).await.unwrap().unwrap(), kept.load(&bob).await.unwrap().unwrap());
-    kept.save(&alice, &of_bob).await.unwrap();
-    kept.save(&bob, &of_alice).await.unwrap();
+    put(&kept, &alice, &of_bob).await.unwrap();
+    put(&kept, &bob, &of_alice).await.unwrap();
     for id in [&alice, &bob] {
         assert!(store.load(id).await.unwrap_err().is_unreadable());
     }
 
     let bytes = Bytes::default();
     let store = Sealed::new(bytes.clone(), SealingKeys::new(key("2026")).opening(key("2025")));
-    store.save(&SessionId::default(), &record(7, CANARY)).await.unwrap();
+    put(&store, &SessionId::default(), &record(7, CANARY)).await.unwrap();
     let whole = bytes.get();
     let edits: [(&str, Value); 4] = [
         ("generation", json!(8)),
@@ -223,9 +228,9 @@ async fn records_are_neither_exchanged_nor_renumbered_nor_moved_to_another_key()
 async fn a_whole_older_record_is_taken_for_what_it_says() {
     let bytes = Bytes::default();
     let store = Sealed::new(bytes.clone(), key("2026"));
-    store.save(&SessionId::default(), &record(7, "seventh")).await.unwrap();
+    put(&store, &SessionId::default(), &record(7, "seventh")).await.unwrap();
     let seventh = bytes.get();
-    store.save(&SessionId::default(), &record(8, "eighth")).await.unwrap();
+    put(&store, &SessionId::default(), &record(8, "eighth")).await.unwrap();
     bytes.put(seventh);
     assert_eq!(read(&store).await.unwrap().as_deref(), Some("seventh"));
 }
@@ -321,7 +326,7 @@ async fn swaps_compare_what_is_stored_below() {
     assert!(matches!(store.swap(&id, Some(version(2)), &record(3, "three")).await, Ok(Swap::Found(None))));
 
     // What does not open counts as nothing.
-    kept.save(&id, &record(9, "unsealed")).await.unwrap();
+    put(&kept, &id, &record(9, "unsealed")).await.unwrap();
     assert!(matches!(store.swap(&id, Some(version(2)), &record(3, "three")).await, Ok(Swap::Found(None))));
     assert!(done(store.swap(&id, None, &record(3, "three")).await));
     assert_eq!(read(&store).await.unwrap().as_deref(), Some("three"));

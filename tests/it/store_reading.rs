@@ -12,15 +12,18 @@ use reqwest_auth_refresh::{
 };
 use secrecy::ExposeSecret;
 
+use crate::support::found_instead;
+use crate::support::put;
 use crate::virtual_world::{API, Canned, VirtualClock, client};
 
 /// A session over a store that holds tokens this old, of a life of an hour; and how often it was refreshed.
 async fn session(age: Duration) -> (Session, Arc<AtomicUsize>) {
     let clock = VirtualClock::start();
     let stored = Tokens::new("stored").unwrap().with_expires_in(Duration::from_secs(3600));
-    let stored = Record::of_tokens(Version::new(LoginId::from_bits(1), 0), stored.with_issued_at(clock.wall() - age));
+    let stored =
+        Record::of_tokens("default", Version::new(LoginId::from_bits(1), 0), stored.with_issued_at(clock.wall() - age));
     let store = MemoryStore::default();
-    store.save(&SessionId::default(), &stored).await.unwrap();
+    put(&store, &SessionId::default(), &stored).await.unwrap();
     let calls = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&calls);
     let refresher = move |_: RefreshRequest| {
@@ -80,9 +83,12 @@ impl TokenStore for Stubborn {
         Record::from_bytes(&self.0.lock().unwrap()).map(Some)
     }
 
-    async fn save(&self, _: &SessionId, record: &Record) -> Result<(), StoreError> {
-        *self.0.lock().unwrap() = record.to_bytes().to_vec();
-        Ok(())
+    async fn swap(&self, id: &SessionId, expected: Option<Version>, new: &Record) -> Result<Swap, StoreError> {
+        if let Some(found) = found_instead(self, id, expected).await? {
+            return Ok(found);
+        }
+        *self.0.lock().unwrap() = new.to_bytes().to_vec();
+        Ok(Swap::Done)
     }
 
     async fn remove(&self, _: &SessionId) -> Result<(), StoreError> {
@@ -114,10 +120,6 @@ impl TokenStore for Contradictory {
         Err(StoreError::unreadable("no idea"))
     }
 
-    async fn save(&self, id: &SessionId, record: &Record) -> Result<(), StoreError> {
-        self.kept.save(id, record).await
-    }
-
     async fn remove(&self, id: &SessionId) -> Result<(), StoreError> {
         self.kept.remove(id).await
     }
@@ -131,8 +133,8 @@ impl TokenStore for Contradictory {
 #[tokio::test(start_paused = true)]
 async fn a_store_that_contradicts_itself_is_not_asked_without_end() {
     let kept = MemoryStore::default();
-    let stored = Record::of_tokens(Version::new(LoginId::from_bits(1), 0), Tokens::new("stored").unwrap());
-    kept.save(&SessionId::default(), &stored).await.unwrap();
+    let stored = Record::of_tokens("default", Version::new(LoginId::from_bits(1), 0), Tokens::new("stored").unwrap());
+    put(&kept, &SessionId::default(), &stored).await.unwrap();
     let loads = Arc::new(AtomicUsize::new(0));
     let store = Contradictory { kept, loads: Arc::clone(&loads) };
     let refresher = |_: RefreshRequest| async { Tokens::new("new").map_err(RefreshError::unavailable) };
@@ -155,10 +157,6 @@ struct LosesAnswers {
 impl TokenStore for LosesAnswers {
     async fn load(&self, id: &SessionId) -> Result<Option<Record>, StoreError> {
         self.kept.load(id).await
-    }
-
-    async fn save(&self, id: &SessionId, record: &Record) -> Result<(), StoreError> {
-        self.kept.save(id, record).await
     }
 
     async fn remove(&self, id: &SessionId) -> Result<(), StoreError> {

@@ -9,8 +9,9 @@ use http::header::AUTHORIZATION;
 use http::{Extensions, StatusCode};
 use reqwest::{Request, Response};
 use reqwest_auth_refresh::{
-    AuthError, Lock, LockGuard, MemoryStore, Record, RefreshError, RefreshReason, RefreshRequest, Refresher, Retried,
-    Session, SessionId, Start, State, StoreError, TokenStore, Tokens, async_trait,
+    AuthError, FirstLogin, Lock, LockGuard, LockReach, LockRequest, MemoryStore, Record, RefreshError, RefreshReason,
+    RefreshRequest, Refresher, RefresherInfo, Retried, Session, SessionId, State, StoreError, Swap, TokenStore, Tokens,
+    Version, async_trait,
 };
 use reqwest_middleware::{ClientBuilder, ClientWithMiddleware, Middleware, Next};
 use secrecy::ExposeSecret;
@@ -242,8 +243,8 @@ async fn all_are_the_first_of_a_session_that_logs_in_alone() {
             sleep(Duration::from_millis(100)).await;
             Ok(Tokens::new("alone").unwrap())
         }
-        fn start(&self) -> Start {
-            Start::LogsInAlone
+        fn info(&self) -> RefresherInfo {
+            RefresherInfo::default().with_first_login(FirstLogin::Unattended)
         }
     }
 
@@ -339,6 +340,12 @@ struct SlowGuard;
 
 #[async_trait]
 impl LockGuard for SlowGuard {
+    fn is_held(&self) -> bool {
+        true
+    }
+    fn reach(&self) -> LockReach {
+        LockReach::ThisMachine
+    }
     async fn release(self: Box<Self>) {
         sleep(Duration::from_secs(1)).await;
     }
@@ -349,13 +356,13 @@ impl TokenStore for SlowToUnlock {
     async fn load(&self, id: &SessionId) -> Result<Option<Record>, StoreError> {
         self.0.load(id).await
     }
-    async fn save(&self, id: &SessionId, record: &Record) -> Result<(), StoreError> {
-        self.0.save(id, record).await
+    async fn swap(&self, id: &SessionId, expected: Option<Version>, new: &Record) -> Result<Swap, StoreError> {
+        self.0.swap(id, expected, new).await
     }
     async fn remove(&self, id: &SessionId) -> Result<(), StoreError> {
         self.0.remove(id).await
     }
-    async fn lock(&self, _: &SessionId, _: Duration) -> Result<Lock, StoreError> {
+    async fn lock(&self, _: &SessionId, _: LockRequest) -> Result<Lock, StoreError> {
         Ok(Lock::Held(Box::new(SlowGuard)))
     }
 }

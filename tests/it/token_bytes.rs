@@ -7,12 +7,13 @@ use async_trait::async_trait;
 use futures_util::FutureExt;
 use reqwest_auth_refresh::{
     AuthError, AuthRefresh, Event, Events, LoginId, NeedsLogin, Origins, Record, RefreshError, RefreshGrant,
-    RefreshRequest, Session, SessionId, State, StoreError, TokenStore, Tokens, Version,
+    RefreshRequest, Session, SessionId, State, StoreError, Swap, TokenStore, Tokens, Version,
 };
 use reqwest_middleware::ClientBuilder;
 use serde_json::Value;
 
 use crate::raw_server::{RawServer, Reply};
+use crate::support::found_instead;
 
 /// A token with each of the 256 values at the front, in the middle and at the end.
 fn cases() -> impl Iterator<Item = Case> {
@@ -228,9 +229,12 @@ impl TokenStore for Bytes {
         read
     }
 
-    async fn save(&self, _: &SessionId, record: &Record) -> Result<(), StoreError> {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(record.to_bytes().to_vec());
-        Ok(())
+    async fn swap(&self, id: &SessionId, expected: Option<Version>, new: &Record) -> Result<Swap, StoreError> {
+        if let Some(found) = found_instead(self, id, expected).await? {
+            return Ok(found);
+        }
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(new.to_bytes().to_vec());
+        Ok(Swap::Done)
     }
 
     async fn remove(&self, _: &SessionId) -> Result<(), StoreError> {
@@ -249,7 +253,7 @@ async fn a_stored_record_yields_what_can_be_sent_or_is_unreadable_and_reported()
     const MARK: &str = "the-token-goes-here";
     let api = Api::start().await;
     let version = Version::new(LoginId::from_bits(7), 3);
-    let good = Record::of_tokens(version, Tokens::new(MARK).unwrap().with_refresh_token("r")).to_bytes();
+    let good = Record::of_tokens("default", version, Tokens::new(MARK).unwrap().with_refresh_token("r")).to_bytes();
     let good = String::from_utf8(good.to_vec()).unwrap();
     let (front, back) = good.split_once(MARK).unwrap();
     let mut tally = Tally::default();

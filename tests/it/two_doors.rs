@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use http::StatusCode;
 use reqwest::Response;
 use reqwest_auth_refresh::{
-    AuthRefresh, NotRetryable, Origins, RefreshError, RefreshGrant, RefreshRequest, Refresher, Retried, Session, Start,
-    Tokens, async_trait,
+    AuthRefresh, FirstLogin, NotRetryable, Origins, RefreshError, RefreshGrant, RefreshRequest, Refresher,
+    RefresherInfo, Retried, Session, Tokens, async_trait,
 };
 use reqwest_middleware::{ClientBuilder, ClientWithMiddleware};
 use tokio::task::JoinSet;
@@ -239,8 +239,8 @@ async fn a_door_that_places_nothing_around_one_that_signs_makes_four_sendings_at
             self.0.fetch_add(1, Ordering::Relaxed);
             Ok(Tokens::unseen())
         }
-        fn start(&self) -> Start {
-            Start::Assumed
+        fn info(&self) -> RefresherInfo {
+            RefresherInfo::default().with_first_login(FirstLogin::Assumed)
         }
     }
     let calls = Arc::new(AtomicUsize::new(0));

@@ -21,7 +21,7 @@ const API_URL: &str = "TWO_CHILD_API_URL";
 fn child() {
     let Some(folder) = std::env::var_os(FOLDER).map(PathBuf::from) else { return };
     let said = |name: &str| std::env::var(name).unwrap();
-    let grant = RefreshGrant::new(said(TOKEN_URL), "app").unwrap().strict();
+    let grant = RefreshGrant::new(said(TOKEN_URL), "app").unwrap().never_resubmit();
     let session = Session::builder(grant).store(FileStore::new(folder)).build();
     let auth = AuthRefresh::new(&session, Origins::new(said(API_URL)).unwrap());
     let me = format!("{}/me", said(API_URL));

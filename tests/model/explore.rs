@@ -4,7 +4,7 @@ use std::collections::{HashSet, VecDeque};
 
 use super::rows;
 use super::world::{Driver, Left, Scene, World};
-use crate::refresh::contract::Start;
+use crate::refresh::info::FirstLogin;
 use crate::session::core::mutants::switch::{self, Mutant};
 
 /// How a search ended.
@@ -42,7 +42,7 @@ fn scene(faults: u8, logins: u8, logouts: u8, revocations: u8, ticks: u8, others
         shared: true,
         without_lock: false,
         stored: true,
-        start: Start::NeedsLogin,
+        first_login: FirstLogin::Interactive,
         left,
         trips: [1, 1],
         driver: Driver::Right,
@@ -69,11 +69,14 @@ fn scenes() -> Vec<(&'static str, Scene)> {
             "a look at a store of one's own",
             Scene { stored: false, shared: false, trips: [2, 0], ..scene(1, 1, 0, 0, 1, 0) },
         ),
-        ("logs in alone", Scene { stored: false, trips: [1, 0], start: Start::LogsInAlone, ..scene(1, 1, 1, 0, 0, 0) }),
-        ("presumed", Scene { stored: false, start: Start::Assumed, ..scene(1, 0, 1, 1, 0, 1) }),
+        (
+            "logs in alone",
+            Scene { stored: false, trips: [1, 0], first_login: FirstLogin::Unattended, ..scene(1, 1, 1, 0, 0, 0) },
+        ),
+        ("presumed", Scene { stored: false, first_login: FirstLogin::Assumed, ..scene(1, 0, 1, 1, 0, 1) }),
         (
             "presumed, and a login",
-            Scene { stored: false, trips: [1, 0], start: Start::Assumed, ..scene(1, 1, 1, 1, 0, 0) },
+            Scene { stored: false, trips: [1, 0], first_login: FirstLogin::Assumed, ..scene(1, 1, 1, 1, 0, 0) },
         ),
         ("nobody yet", Scene { stored: false, trips: [1, 0], ..scene(1, 1, 1, 1, 0, 0) }),
     ]

@@ -3,14 +3,14 @@
 use proptest::prelude::*;
 
 use super::world::{Driver, Left, Scene, World};
-use crate::refresh::contract::Start;
+use crate::refresh::info::FirstLogin;
 
 const LEFT: Left = Left { faults: 40, logins: 8, logouts: 8, revocations: 40, ticks: 20, others: 0 };
 const SCENE: Scene = Scene {
     shared: true,
     without_lock: false,
     stored: true,
-    start: Start::NeedsLogin,
+    first_login: FirstLogin::Interactive,
     left: LEFT,
     trips: [40, 40],
     driver: Driver::Right,

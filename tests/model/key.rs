@@ -7,7 +7,7 @@ use super::request::At;
 use super::store;
 use super::world::World;
 use crate::session::core::flight::{Flight, Leg, Outcome, Purpose};
-use crate::session::core::memory::Memory;
+use crate::session::core::memory::{Memory, Unsaved};
 
 impl World {
     pub(super) fn key(&self) -> u64 {
@@ -15,7 +15,7 @@ impl World {
         let h = &mut hasher;
         let core = &self.core;
         memory(&core.memory, h);
-        core.unsaved.hash(h);
+        core.unsaved.iter().for_each(|unsaved| unsaved_key(unsaved, h));
         core.refused.hash(h);
         core.flight.iter().for_each(|up| self.flight_key(up, h));
         core.ghosts.iter().for_each(|ghost| self.flight_key(ghost, h));
@@ -24,7 +24,7 @@ impl World {
         core.told.hash(h);
         (core.alone, core.has_looked(self.now())).hash(h);
         for air in &self.air {
-            (core.flights - air.id.0, leg(&air.leg), &air.answer).hash(h);
+            (core.flights - air.id.0, leg(&air.leg), &air.answer, air.writing).hash(h);
         }
         let mut requests = self.requests.clone();
         for request in &mut requests {
@@ -46,6 +46,15 @@ impl World {
         (flight.sent_at, flight.attempts, flight.rounds, flight.logged_out, flight.replaced.is_some()).hash(h);
         flight.candidate.iter().for_each(|candidate| memory(candidate, h));
         flight.outcome.as_ref().map(outcome).hash(h);
+    }
+}
+
+fn unsaved_key(unsaved: &Unsaved, h: &mut DefaultHasher) {
+    (&unsaved.replaced, unsaved.first_reading, unsaved.unread, unsaved.ended, unsaved.foreign).hash(h);
+    if let Some(undo) = &unsaved.undo {
+        memory(&undo.memory, h);
+        undo.unsaved.iter().for_each(|before| unsaved_key(before, h));
+        (undo.refused, undo.untold.len()).hash(h);
     }
 }
 
@@ -76,6 +85,7 @@ fn leg(leg: &Leg) -> (u8, Option<crate::id::Version>) {
         Leg::Revoke { .. } => (4, None),
         Leg::Unlock { keep } => (5 + u8::from(*keep), None),
         Leg::Over => (7, None),
+        Leg::Remove => (9, None),
     }
 }
 

@@ -3,12 +3,12 @@
 use std::time::UNIX_EPOCH;
 
 use crate::event::{Ending, NeedsLogin};
-use crate::id::Version;
+use crate::id::{SessionId, Version};
 use crate::store::record::{Content, Record};
 
 /// A tombstone as another process writes it.
 pub(super) fn tombstone(version: Version, ending: Ending) -> Record {
-    Record::new(version, Content::Tombstone { ending, since: UNIX_EPOCH })
+    Record::new(SessionId::default(), version, Content::Tombstone { ending, since: UNIX_EPOCH })
 }
 
 pub(super) fn rejected() -> Ending {

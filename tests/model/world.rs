@@ -12,14 +12,16 @@ use crate::clock::{Now, Wall};
 use crate::error::AuthError;
 use crate::event::{Ending, Event};
 use crate::id::{LoginId, SessionId, Version};
-use crate::refresh::contract::{RefreshReason, Start};
+use crate::refresh::contract::RefreshReason;
 use crate::refresh::error::RefreshError;
+use crate::refresh::info::FirstLogin;
 use crate::session::core::change::Changed;
 use crate::session::core::flight::Purpose;
 use crate::session::core::memory::Memory;
 use crate::session::core::{
-    Answer, Chance, Core, FlightId, Heard, Leg, LockHeard, Need, Outcome, Rules, Step, SwapHeard,
+    Answer, Chance, Core, FlightId, Heard, Leg, LockHeard, Need, Outcome, Registration, Rules, Step, SwapHeard,
 };
+use crate::store::contract::LockReach;
 use crate::store::error::StoreError;
 use crate::store::record::Record;
 
@@ -49,7 +51,7 @@ pub(super) struct Scene {
     pub(super) shared: bool,
     pub(super) without_lock: bool,
     pub(super) stored: bool,
-    pub(super) start: Start,
+    pub(super) first_login: FirstLogin,
     pub(super) left: Left,
     pub(super) trips: [u8; 2],
     pub(super) driver: Driver,
@@ -64,6 +66,8 @@ pub(super) struct Air {
     pub(super) leg: Leg,
     pub(super) answer: Option<Option<Pair>>,
     pub(super) began: bool,
+    /// The store was asked to write, and has not done so yet.
+    pub(super) writing: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -101,8 +105,13 @@ pub(super) struct World {
 
 impl World {
     pub(super) fn new(scene: Scene) -> Self {
-        let rules =
-            Rules { start: scene.start, ahead: Duration::ZERO, without_lock: scene.without_lock, resubmit: true };
+        let rules = Rules {
+            registration: Registration::default(),
+            first_login: scene.first_login,
+            ahead: Duration::ZERO,
+            without_lock: scene.without_lock,
+            never_resubmit: false,
+        };
         let mut world = Self {
             scene,
             core: Core::new(SessionId::default(), rules),
@@ -130,7 +139,7 @@ impl World {
         };
         if scene.stored {
             let (login, version) = world.grant();
-            world.write(Record::of_tokens(version, Pair { login, number: 0 }.tokens()));
+            world.write(Record::of_tokens("default", version, Pair { login, number: 0 }.tokens()));
         }
         world
     }
@@ -360,7 +369,7 @@ impl World {
     // Flights.
 
     fn launch(&mut self, id: FlightId) {
-        self.air.push(Air { id, leg: Leg::Over, answer: None, began: false });
+        self.air.push(Air { id, leg: Leg::Over, answer: None, began: false, writing: false });
     }
 
     /// What the core says follows; the flight's next leg.
@@ -405,7 +414,7 @@ impl World {
             self.air.remove(index);
         } else {
             let air = &mut self.air[index];
-            (air.leg, air.answer, air.began) = (leg, None, true);
+            (air.leg, air.answer, air.began, air.writing) = (leg, None, true, false);
         }
     }
 
@@ -423,7 +432,8 @@ impl World {
         let unavailable = || StoreError::unavailable("down");
         match air.leg.clone() {
             Leg::Lock { .. } => {
-                let lock = if self.scene.shared { LockHeard::Held } else { LockHeard::NotShared };
+                let lock =
+                    if self.scene.shared { LockHeard::Held(LockReach::ThisMachine) } else { LockHeard::NotShared };
                 if self.core.flight.as_ref().is_some_and(|up| up.purpose == Purpose::Look) && !self.scene.shared {
                     row("a look at a store of one's own: none");
                 }
@@ -461,6 +471,7 @@ impl World {
             }
             Leg::Refresh { tokens, .. } => self.exchange(index, tokens.as_deref().map(Pair::of), all),
             Leg::Swap { expected, record } => self.swap(index, expected, &record, all),
+            Leg::Remove => unreachable!("the program forgets nothing here"),
             Leg::Revoke { tokens } => self.branch(all, |world| {
                 // A login of another process that a logout found in the store is none of this issuer's.
                 if let Some(grant) = world.grants.get_mut(usize::from(Pair::of(&tokens).login)) {
@@ -518,7 +529,8 @@ impl World {
     }
 
     fn swap(&self, index: usize, expected: Option<Version>, record: &Record, all: &mut Vec<Self>) {
-        if !self.core.may_write(self.air[index].id) {
+        let writing = self.air[index].writing;
+        if !writing && !self.core.may_write(self.air[index].id) {
             return self.branch(all, |world| world.hears(index, Heard::Swapped(SwapHeard::Skipped)));
         }
         let found = self.store.as_ref().map(Record::version);
@@ -547,22 +559,9 @@ impl World {
             lands(world);
             world.hears(index, failed());
         });
-        // It is under way when a login or a logout comes: the change is made while this write lands.
-        if self.left.logouts > 0 && self.core.held().is_some() {
-            self.branch(all, |world| {
-                world.logs_out();
-                lands(world);
-                let heard = if found == expected { SwapHeard::Done } else { SwapHeard::Skipped };
-                world.hears(index, Heard::Swapped(heard));
-            });
-        }
-        if self.left.logins > 0 {
-            self.branch(all, |world| {
-                world.logs_in();
-                lands(world);
-                let heard = if found == expected { SwapHeard::Done } else { SwapHeard::Skipped };
-                world.hears(index, Heard::Swapped(heard));
-            });
+        // It is under way when a login or a logout comes, and may be done before or after what that one reads and writes.
+        if !writing && self.left.logins + self.left.logouts > 0 {
+            self.branch(all, |world| world.air[index].writing = true);
         }
     }
 
@@ -681,7 +680,7 @@ impl World {
             let older = Version { generation, ..version };
             let number = self.stored_pair().map_or(0, |pair| pair.number.saturating_sub(1));
             let old = Pair { login: short(version).0, number }.tokens();
-            for record in [Record::of_tokens(older, old), tombstone(older, rejected())] {
+            for record in [Record::of_tokens("default", older, old), tombstone(older, rejected())] {
                 self.branch(all, |world| {
                     other(world);
                     (world.rolled_back, world.store_was_lost) = (true, true);
@@ -695,7 +694,7 @@ impl World {
             self.branch(all, |world| {
                 other(world);
                 if let Some(new) = world.grants[usize::from(pair.login)].redeem(pair.login, pair.number) {
-                    world.write(Record::of_tokens(version.next(), new.tokens()));
+                    world.write(Record::of_tokens("default", version.next(), new.tokens()));
                 }
             });
         }
@@ -704,7 +703,7 @@ impl World {
     fn logs_in_elsewhere(&mut self) {
         let (login, version) = self.grant();
         self.foreign.insert(login);
-        self.write(Record::of_tokens(version, Pair { login, number: 0 }.tokens()));
+        self.write(Record::of_tokens("default", version, Pair { login, number: 0 }.tokens()));
     }
 
     /// What memory holds, for those who look in from outside.

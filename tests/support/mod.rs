@@ -24,6 +24,7 @@ mod gateway;
 mod grants;
 mod issuer;
 mod orders;
+mod put;
 mod server;
 
 pub use api::Api;
@@ -36,3 +37,4 @@ pub use gateway::{Gateway, GatewayCounts};
 pub use grants::{Denied, Grants, Holder, Issued, Names, Refused, Rotation};
 pub use issuer::{Issuer, Redemption, TokenCall};
 pub use orders::Orders;
+pub use put::{found_instead, lock_within, put};

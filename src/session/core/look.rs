@@ -71,8 +71,7 @@ impl Core {
         heard: &LockHeard,
     ) -> Step {
         match heard {
-            LockHeard::NotShared => self.arrive(flight, Outcome::Look),
-            LockHeard::Held(LockReach::ThisProcess) => self.arrive(flight, Outcome::Look),
+            LockHeard::NotShared | LockHeard::Held(LockReach::ThisProcess) => self.arrive(flight, Outcome::Look),
             LockHeard::Held(_) | LockHeard::Busy => Step::to(Leg::Read),
             LockHeard::Failed(error) => self.look_failed(now, chance, flight, error),
         }

@@ -36,9 +36,8 @@ impl Core {
         let step = match heard {
             Heard::Boarded { holds_lock } => match flight.purpose {
                 // Without a lock to wait for it is as if the lock had been asked for and held.
-                Purpose::Refresh(_) if !holds_lock => Step::to(Leg::Lock { wait: true }),
+                Purpose::Refresh(_) | Purpose::Forget if !holds_lock => Step::to(Leg::Lock { wait: true }),
                 Purpose::Look if !holds_lock => Step::to(Leg::Lock { wait: false }),
-                Purpose::Forget if !holds_lock => Step::to(Leg::Lock { wait: true }),
                 Purpose::Forget => Step::to(Leg::Remove),
                 Purpose::Refresh(_) | Purpose::Load | Purpose::Save | Purpose::Look => {
                     flight.shared = holds_lock;

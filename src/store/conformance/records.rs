@@ -45,7 +45,7 @@ pub async fn the_last_save_wins(subject: &Subject) -> Outcome {
 pub async fn removing_twice_is_no_error(subject: &Subject) -> Outcome {
     let store = subject.store();
     store.remove(&id()).await?;
-    put(&*store, &id(), &tokens(1, "a")?).await?;
+    put(store, &id(), &tokens(1, "a")?).await?;
     store.remove(&id()).await?;
     assert!(store.load(&id()).await?.is_none(), "it was removed");
     store.remove(&id()).await?;
@@ -120,7 +120,7 @@ pub async fn a_dropped_save_happens_at_once_or_never(subject: &Subject) -> Outco
 /// Neither the store, nor what it answers, shows a token.
 pub async fn debug_shows_no_secret(subject: &Subject) -> Outcome {
     let store = subject.store();
-    put(&*store, &id(), &sample::full()?).await?;
+    put(store, &id(), &sample::full()?).await?;
     let swapped: Swap = store.swap(&id(), None, &tokens(1, "a")?).await?;
     let lock = store.lock(&id(), LockRequest::new(Duration::ZERO, Duration::from_secs(60))).await?;
     let pointer: Arc<dyn TokenStore> = subject.another();

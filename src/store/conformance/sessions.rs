@@ -67,7 +67,7 @@ pub async fn odd_ids_stay_apart(subject: &Subject) -> Outcome {
     ];
     ids.extend(longer.iter().map(String::as_str));
     for (nth, id) in ids.iter().enumerate() {
-        put(&*store, &SessionId::from(*id), &tokens(1, &nth.to_string())?).await?;
+        put(store, &SessionId::from(*id), &tokens(1, &nth.to_string())?).await?;
     }
     for (nth, id) in ids.iter().enumerate() {
         assert_is(store.load(&SessionId::from(*id)).await?.as_ref(), &tokens(1, &nth.to_string())?);

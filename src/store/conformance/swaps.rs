@@ -37,7 +37,7 @@ pub async fn a_swap_compares_and_says_what_it_found(subject: &Subject) -> Outcom
     assert!(matches!(on_nothing, Swap::Found(None)), "nothing was there: {on_nothing:?}");
     assert!(store.load(&id()).await?.is_none(), "and nothing is");
     let old = tokens(5, "old")?;
-    put(&*store, &id(), &old).await?;
+    put(store, &id(), &old).await?;
     let other_login = Version { generation: 5, ..tokens(5, "")?.version().next() };
     let other_login = Version::new(crate::id::LoginId::from_bits(1), other_login.generation);
     for expected in [None, Some(version(4)), Some(version(6)), Some(other_login)] {

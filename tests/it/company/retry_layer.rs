@@ -9,7 +9,7 @@ use http::{Extensions, StatusCode};
 use reqwest::{Body, Request, Response};
 use reqwest_auth_refresh::{
     AuthError, AuthRefresh, AuthRetryStrategy, MemoryStore, NotRetryable, Origins, Record, RefreshError,
-    RequestBuilderExt, Retried, Session, SessionId, StoreError, TokenStore, async_trait,
+    RequestBuilderExt, Retried, Session, SessionId, StoreError, Swap, TokenStore, Version, async_trait,
 };
 use reqwest_middleware::{ClientBuilder, ClientWithMiddleware, Middleware, Next};
 use reqwest_retry::policies::ExponentialBackoff;
@@ -190,8 +190,8 @@ async fn a_store_that_is_locked_for_a_while_may_pass() {
             let locked = self.1.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
             if locked.is_ok() { Err(StoreError::unavailable("locked")) } else { self.0.load(id).await }
         }
-        async fn save(&self, id: &SessionId, record: &Record) -> Result<(), StoreError> {
-            self.0.save(id, record).await
+        async fn swap(&self, id: &SessionId, expected: Option<Version>, new: &Record) -> Result<Swap, StoreError> {
+            self.0.swap(id, expected, new).await
         }
         async fn remove(&self, id: &SessionId) -> Result<(), StoreError> {
             self.0.remove(id).await

@@ -3,11 +3,12 @@
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use reqwest_auth_refresh::async_trait;
 use reqwest_auth_refresh::conformance::{self, Outcome, Subject, hold};
-use reqwest_auth_refresh::{Lock, LockGuard, Record, SessionId, StoreError, Swap, TokenStore, Version};
+use reqwest_auth_refresh::{
+    Lock, LockGuard, LockReach, LockRequest, Record, SessionId, StoreError, Swap, TokenStore, Version,
+};
 
 /// What is wrong with a store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,7 +75,7 @@ impl Wrong {
         if self.fault == Fault::ForgetsTheUnknown
             && let Some(tokens) = record.tokens()
         {
-            bytes = Record::of_tokens(record.version(), tokens.clone()).to_bytes().to_vec();
+            bytes = Record::of_tokens(record.session().clone(), record.version(), tokens.clone()).to_bytes().to_vec();
         }
         if self.fault == Fault::Tears {
             let (front, back) = bytes.split_at(bytes.len() / 2);
@@ -98,6 +99,14 @@ struct Guard(Fault, Option<tokio::sync::OwnedMutexGuard<()>>);
 
 #[async_trait]
 impl LockGuard for Guard {
+    fn is_held(&self) -> bool {
+        true
+    }
+
+    fn reach(&self) -> LockReach {
+        LockReach::ThisMachine
+    }
+
     async fn release(mut self: Box<Self>) {
         drop(self.1.take());
     }
@@ -117,11 +126,6 @@ impl TokenStore for Wrong {
         self.read(&self.id(id))
     }
 
-    async fn save(&self, id: &SessionId, record: &Record) -> Result<(), StoreError> {
-        let _turn = if self.fault == Fault::WritesUnderTheLock { Some(self.lock.lock().await) } else { None };
-        self.write(&self.id(id), record).await
-    }
-
     async fn remove(&self, id: &SessionId) -> Result<(), StoreError> {
         let was_there = self.halves.lock().unwrap().remove(&self.id(id)).is_some();
         if was_there || self.fault != Fault::MissesWhatIsGone {
@@ -132,6 +136,7 @@ impl TokenStore for Wrong {
     }
 
     async fn swap(&self, id: &SessionId, expected: Option<Version>, new: &Record) -> Result<Swap, StoreError> {
+        let _turn = if self.fault == Fault::WritesUnderTheLock { Some(self.lock.lock().await) } else { None };
         let id = self.id(id);
         if self.fault == Fault::SwapsInThreeSteps {
             let found = self.read(&id)?;
@@ -142,24 +147,20 @@ impl TokenStore for Wrong {
             self.write(&id, new).await?;
             return Ok(Swap::Done);
         }
-        let mut halves = self.halves.lock().unwrap();
-        let found = match halves.get(&id) {
-            Some((front, back)) => Some(Record::from_bytes(&[&front[..], back].concat())?),
-            None => None,
-        };
+        let found = self.read(&id)?;
         if found.as_ref().map(Record::version) != expected {
             return Ok(Swap::Found(if self.fault == Fault::SwapsBlindly { None } else { found }));
         }
-        halves.insert(id, (new.to_bytes().to_vec(), Vec::new()));
+        self.write(&id, new).await?;
         Ok(Swap::Done)
     }
 
-    async fn lock(&self, _: &SessionId, wait: Duration) -> Result<Lock, StoreError> {
+    async fn lock(&self, _: &SessionId, wanted: LockRequest) -> Result<Lock, StoreError> {
         if self.fault == Fault::LocksNobodyOut {
             return Ok(Lock::Held(Box::new(Guard(self.fault, None))));
         }
         let lock = Arc::clone(&self.lock).lock_owned();
-        Ok(match tokio::time::timeout(wait, lock).await {
+        Ok(match tokio::time::timeout(wanted.wait(), lock).await {
             Ok(guard) => Lock::Held(Box::new(Guard(self.fault, Some(guard)))),
             Err(_) => Lock::Busy,
         })

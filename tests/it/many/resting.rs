@@ -205,10 +205,6 @@ impl TokenStore for BrokenForOne {
         self.0.load(id).await
     }
 
-    async fn save(&self, id: &SessionId, record: &Record) -> Result<(), StoreError> {
-        self.0.save(id, record).await
-    }
-
     async fn remove(&self, id: &SessionId) -> Result<(), StoreError> {
         self.0.remove(id).await
     }

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
-use reqwest::Url;
 use reqwest_auth_refresh::{
-    AuthError, AuthRefresh, Event, FileStore, Lock, Origins, Record, RefreshError, RefreshGrant, RefreshReason,
-    RefreshRequest, Refresher, Session, SessionId, StoreError, Swap, TokenStore, Tokens, Version, async_trait,
+    AuthError, AuthRefresh, Event, FileStore, Lock, LockRequest, Origins, Record, RefreshError, RefreshGrant,
+    RefreshReason, RefreshRequest, Refresher, RefresherInfo, Session, SessionId, StoreError, Swap, TokenStore, Tokens,
+    Version, async_trait,
 };
 use reqwest_middleware::ClientBuilder;
 
@@ -34,10 +34,6 @@ impl TokenStore for Unlocked {
         self.0.load(id).await
     }
 
-    async fn save(&self, id: &SessionId, record: &Record) -> Result<(), StoreError> {
-        self.0.save(id, record).await
-    }
-
     async fn remove(&self, id: &SessionId) -> Result<(), StoreError> {
         self.0.remove(id).await
     }
@@ -46,7 +42,7 @@ impl TokenStore for Unlocked {
         self.0.swap(id, expected, new).await
     }
 
-    async fn lock(&self, _: &SessionId, _: Duration) -> Result<Lock, StoreError> {
+    async fn lock(&self, _: &SessionId, _: LockRequest) -> Result<Lock, StoreError> {
         Ok(Lock::NotShared)
     }
 }
@@ -68,12 +64,8 @@ impl Refresher for Watched {
         self.0.refresh(request).await.map(|tokens| tokens.with_expires_in(LIFE))
     }
 
-    fn resubmits(&self) -> bool {
-        self.0.resubmits()
-    }
-
-    fn endpoints(&self) -> &[Url] {
-        self.0.endpoints()
+    fn info(&self) -> RefresherInfo {
+        self.0.info()
     }
 }
 
@@ -82,7 +74,7 @@ impl Refresher for Watched {
 fn child() {
     let Some(folder) = std::env::var_os(FOLDER).map(PathBuf::from) else { return };
     let said = |name: &str| std::env::var(name).unwrap();
-    let grant = Watched(RefreshGrant::new(said(TOKEN_URL), said(NAME)).unwrap().strict());
+    let grant = Watched(RefreshGrant::new(said(TOKEN_URL), said(NAME)).unwrap().never_resubmit());
     let files = FileStore::new(folder);
     let store: Arc<dyn TokenStore> = if said(LOCKS) == "no" { Arc::new(Unlocked(files)) } else { Arc::new(files) };
     let over = Arc::new(AtomicBool::new(false));

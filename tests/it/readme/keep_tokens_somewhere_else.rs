@@ -1,5 +1,6 @@
-use reqwest_auth_refresh::{Record, SessionId, StoreError, TokenStore, async_trait};
-use std::{collections::HashMap, sync::Mutex};
+use reqwest_auth_refresh::{Record, SessionId, StoreError, Swap, TokenStore, Version, async_trait};
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
 
 #[derive(Default)]
 struct Shelf(Mutex<HashMap<SessionId, Record>>);
@@ -7,19 +8,21 @@ struct Shelf(Mutex<HashMap<SessionId, Record>>);
 #[async_trait]
 impl TokenStore for Shelf {
     async fn load(&self, id: &SessionId) -> Result<Option<Record>, StoreError> {
-        let records = self.0.lock().map_err(|_| StoreError::unavailable("the shelf fell down"))?;
-        Ok(records.get(id).cloned())
+        Ok(self.0.lock().unwrap_or_else(PoisonError::into_inner).get(id).cloned())
     }
 
-    async fn save(&self, id: &SessionId, record: &Record) -> Result<(), StoreError> {
-        let mut records = self.0.lock().map_err(|_| StoreError::unavailable("the shelf fell down"))?;
-        records.insert(id.clone(), record.clone());
-        Ok(())
+    async fn swap(&self, id: &SessionId, expected: Option<Version>, new: &Record) -> Result<Swap, StoreError> {
+        let mut records = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = records.get(id).cloned();
+        if found.as_ref().map(Record::version) != expected {
+            return Ok(Swap::Found(found));
+        }
+        records.insert(id.clone(), new.clone());
+        Ok(Swap::Done)
     }
 
     async fn remove(&self, id: &SessionId) -> Result<(), StoreError> {
-        let mut records = self.0.lock().map_err(|_| StoreError::unavailable("the shelf fell down"))?;
-        records.remove(id);
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
         Ok(())
     }
 }

@@ -2,12 +2,11 @@
 #![allow(clippy::wildcard_enum_match_arm, reason = "each method has faults of its own, and works in the others")]
 
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use async_trait::async_trait;
 use reqwest_auth_refresh::{
-    Lock, LockGuard, LoginId, MemoryStore, Record, RefreshError, RefreshRequest, Refresher, Revocation, SessionId,
-    StoreError, Swap, TokenStore, Tokens, Version,
+    Lock, LockGuard, LockReach, LockRequest, LoginId, MemoryStore, Record, RefreshError, RefreshRequest, Refresher,
+    Revocation, SessionId, StoreError, Swap, TokenStore, Tokens, Version,
 };
 use secrecy::ExposeSecret;
 
@@ -91,10 +90,6 @@ impl TokenStore for FaultyStore {
         std::future::pending().await
     }
 
-    async fn save(&self, id: &SessionId, record: &Record) -> Result<(), StoreError> {
-        self.kept.save(id, record).await
-    }
-
     async fn remove(&self, id: &SessionId) -> Result<(), StoreError> {
         self.kept.remove(id).await
     }
@@ -107,7 +102,8 @@ impl TokenStore for FaultyStore {
             Fault::SaveStalls => std::future::pending().await,
             Fault::AnotherLogin => {
                 let tokens = Tokens::new(ACCESS.secret(99)).unwrap().with_refresh_token(REFRESH.secret(99));
-                let found = Swap::Found(Some(Record::of_tokens(Version::new(LoginId::from_bits(99), 1), tokens)));
+                let found =
+                    Swap::Found(Some(Record::of_tokens("default", Version::new(LoginId::from_bits(99), 1), tokens)));
                 self.shown.lock().unwrap().debug(&found);
                 return Ok(found);
             }
@@ -118,7 +114,7 @@ impl TokenStore for FaultyStore {
         done
     }
 
-    async fn lock(&self, _: &SessionId, _: Duration) -> Result<Lock, StoreError> {
+    async fn lock(&self, _: &SessionId, _: LockRequest) -> Result<Lock, StoreError> {
         let fault = self.fault();
         let lock = match fault {
             Fault::LockUnavailable => return Err(StoreError::unavailable("no locks on this file system")),
@@ -138,6 +134,10 @@ struct Guard(bool);
 impl LockGuard for Guard {
     fn is_held(&self) -> bool {
         !self.0
+    }
+
+    fn reach(&self) -> LockReach {
+        LockReach::ThisMachine
     }
 
     async fn release(self: Box<Self>) {}

@@ -5,6 +5,7 @@ use reqwest_auth_refresh::{FileStore, LoginId, Record, SessionId, TokenStore, To
 use super::Shared;
 use super::canaries::{ACCESS, REFRESH};
 use crate::scratch::Scratch;
+use crate::support::put;
 
 pub(crate) async fn files(shown: &Shared) {
     let scratch = Scratch::new();
@@ -14,7 +15,7 @@ pub(crate) async fn files(shown: &Shared) {
     let id = SessionId::from("alice");
     let tokens = Tokens::new(ACCESS.secret(0)).unwrap().with_refresh_token(REFRESH.secret(0));
     let version = Version::new(LoginId::from_bits(1), 1);
-    store.save(&id, &Record::of_tokens(version, tokens)).await.unwrap();
+    put(&store, &id, &Record::of_tokens("default", version, tokens)).await.unwrap();
     for entry in std::fs::read_dir(scratch.path()).unwrap() {
         let path = entry.unwrap().path();
         let mut bytes = std::fs::read(&path).unwrap();

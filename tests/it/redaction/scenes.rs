@@ -19,10 +19,10 @@ use http_body_util::Full;
 use hyper::body::Bytes;
 use reqwest::{Body, Request, Response};
 use reqwest_auth_refresh::{
-    AuthError, AuthRefresh, AuthRetryStrategy, Demand, Dialect, Ending, Event, Events, InvalidToken, JsonRefresh,
-    LoginId, MemberPaths, MemoryStore, NotRetryable, Origins, Record, RefreshError, RefreshGrant, RefreshReason,
-    RefreshRequest, Refresher, RequestBuilderExt, Retried, Session, SessionBuilder, SessionId, Sessions, Start,
-    StoreError, SystemClock, TokenStore, Tokens, Version, acting_for,
+    AuthError, AuthRefresh, AuthRetryStrategy, Demand, Dialect, Ending, Event, Events, FirstLogin, InvalidToken,
+    JsonRefresh, LoginId, MemberPaths, MemoryStore, NotRetryable, Origins, Record, RefreshError, RefreshGrant,
+    RefreshReason, RefreshRequest, Refresher, RequestBuilderExt, Retried, Session, SessionBuilder, SessionId, Sessions,
+    StoreError, SystemClock, Tokens, Version, acting_for,
 };
 use reqwest_middleware::{ClientBuilder, ClientWithMiddleware, Middleware, Next, RequestBuilder};
 use secrecy::ExposeSecret;
@@ -37,6 +37,7 @@ use super::moods::{MOODS, Mood};
 use super::sealing::sealing;
 use super::shown::Shown;
 use crate::raw_server::{Asked, RawServer, Reply};
+use crate::support::put;
 
 const SOON: Duration = Duration::from_millis(50);
 const LONG: Duration = Duration::from_secs(10);
@@ -495,8 +496,8 @@ impl Stage {
     async fn stores(&mut self) {
         for fault in FAULTS {
             let kept = MemoryStore::default();
-            let earlier = Record::of_tokens(Version::new(LoginId::from_bits(5), 1), stale());
-            kept.save(&SESSION.secret(0).into(), &earlier).await.unwrap();
+            let earlier = Record::of_tokens("default", Version::new(LoginId::from_bits(5), 1), stale());
+            put(&kept, &SESSION.secret(0).into(), &earlier).await.unwrap();
             let now = Arc::new(Mutex::new(fault));
             let store = || FaultyStore { kept: kept.clone(), fault: Arc::clone(&now), shown: Arc::clone(&self.shown) };
             let stores = [store(), store(), store()];
@@ -632,7 +633,7 @@ fn words(shown: &Shared) {
     shown.error(&json().refresh_token_header("y", format!("{query}\n")).unwrap_err());
     shown.debug(&Dialect::new().rejected_code("ended").rejected_when(|answer| answer.status() == 404));
     shown.debug(&MemberPaths::from("data.accessToken"));
-    shown.debug(&Start::Assumed);
+    shown.debug(&FirstLogin::Assumed);
     shown.debug(&Ending::LoggedOut);
 }
 

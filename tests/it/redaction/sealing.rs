@@ -8,6 +8,7 @@ use super::Shared;
 use super::canaries::{ACCESS, CLIENT, REFRESH, SESSION};
 use crate::fake_keyring::{FakeKeyring, Mood};
 use crate::scratch::Scratch;
+use crate::support::put;
 
 /// A key that is a secret of its own.
 fn key(id: &str) -> SealingKey {
@@ -18,7 +19,7 @@ fn key(id: &str) -> SealingKey {
 
 fn record() -> Record {
     let tokens = Tokens::new(ACCESS.secret(0)).unwrap().with_refresh_token(REFRESH.secret(0));
-    Record::of_tokens(Version::new(LoginId::from_bits(1), 0), tokens)
+    Record::of_tokens("default", Version::new(LoginId::from_bits(1), 0), tokens)
 }
 
 pub(crate) async fn sealing(shown: &Shared) {
@@ -27,12 +28,12 @@ pub(crate) async fn sealing(shown: &Shared) {
     let keys = SealingKeys::new(key("new")).opening(key("old"));
     let sealed = Sealed::new(kept.clone(), keys.clone());
     let stranger = Sealed::new(kept.clone(), key("stranger"));
-    sealed.save(&id, &record()).await.unwrap();
+    put(&sealed, &id, &record()).await.unwrap();
     let noise = kept.load(&id).await.unwrap().unwrap();
-    kept.save(&other, &noise).await.unwrap();
+    put(&kept, &other, &noise).await.unwrap();
     let exchanged = sealed.load(&other).await.unwrap_err();
     let unknown = stranger.load(&id).await.unwrap_err();
-    kept.save(&other, &record()).await.unwrap();
+    put(&kept, &other, &record()).await.unwrap();
     let unsealed = sealed.load(&other).await.unwrap_err();
     {
         let mut shown = shown.lock().unwrap();
@@ -49,7 +50,7 @@ pub(crate) async fn sealing(shown: &Shared) {
 
     let (scratch, keyring) = (Scratch::new(), FakeKeyring::new(Mood::Open));
     let store = || KeyringStore::new(scratch.path(), "redaction").keyring(keyring.connecting());
-    store().save(&id, &record()).await.unwrap();
+    put(&store(), &id, &record()).await.unwrap();
     for mood in [Mood::Locked, Mood::LockedAndSilent, Mood::Absent, Mood::Mistaken, Mood::Open] {
         keyring.becomes(mood);
         let store = store();

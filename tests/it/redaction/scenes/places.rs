@@ -32,7 +32,7 @@ impl Stage {
             shown.text(format!(
                 "{:?} {:?}",
                 refresh.cookies().get("refresh", &url).is_some(),
-                refresh.endpoints().len()
+                refresh.info().endpoints().len()
             ));
         });
     }
