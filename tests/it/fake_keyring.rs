@@ -66,6 +66,11 @@ impl FakeKeyring {
         self.entries.lock().unwrap().clear();
     }
 
+    /// From now on it has these, and no others.
+    pub(crate) fn holds(&self, keys: BTreeMap<(String, String), Vec<u8>>) {
+        *self.entries.lock().unwrap() = keys;
+    }
+
     /// How a store connects to it.
     pub(crate) fn connecting(self: &Arc<Self>) -> impl Fn() -> Result<Arc<CredentialStore>> + Send + Sync + 'static {
         let this = Arc::clone(self);

@@ -27,7 +27,11 @@ use shown::{Log, Shown};
 pub(crate) type Shared = Arc<Mutex<Shown>>;
 
 /// The targets under which this crate logs.
-const TARGETS: [&str; 2] = ["reqwest_auth_refresh::middleware::trip", "reqwest_auth_refresh::session::exchange"];
+const TARGETS: [&str; 3] = [
+    "reqwest_auth_refresh::middleware::trip",
+    "reqwest_auth_refresh::session::exchange",
+    "reqwest_auth_refresh::store::keyring::keyring_or_file",
+];
 
 /// What is public and no type of ours with a `Debug`.
 const TRAITS: [&str; 7] =

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use keyring_core::CredentialStore;
@@ -15,7 +15,6 @@ use crate::store::file::file_store::FileStore;
 use crate::store::keyring::choice::apart;
 use crate::store::keyring::chooser::Chosen;
 use crate::store::keyring::keyring_keys::KeyringKeys;
-use crate::store::keyring::keyring_or_file::KeyringOrFile;
 use crate::store::keyring::turns::Turns;
 use crate::store::record::Record;
 use crate::store::sealed::store::Sealed;
@@ -96,8 +95,8 @@ const UNLOCK_BOUND: Duration = Duration::from_secs(60);
 /// with plain files.
 #[derive(Debug, Clone)]
 pub struct KeyringStore {
-    sealed: Sealed<FileStore, KeyringKeys>,
-    unlock_bound: Duration,
+    pub(crate) sealed: Sealed<FileStore, KeyringKeys>,
+    pub(crate) unlock_bound: Duration,
 }
 
 impl KeyringStore {
@@ -184,69 +183,6 @@ impl KeyringStore {
             Chosen::Keyring(_) => Ok(true),
             Chosen::NotKeyring(past) => past.was_sealed(),
         }
-    }
-
-    /// This store where there is a keyring, else plain files in the same folder.
-    ///
-    /// The choice is written into the folder, also when it is plain files, and programs choose one at a time:
-    ///
-    /// | in the folder | chosen |
-    /// |---|---|
-    /// | the keyring was chosen before, or anything is sealed | the keyring, also when it cannot be reached now: what was sealed cannot be read without it |
-    /// | plain files were chosen before, and a program that chose them is still running | plain files |
-    /// | plain files were chosen before, by programs that have ended | the keyring when it gives a key [now](Self::unlock), else plain files |
-    /// | nothing | the keyring when it gives a key now, else plain files |
-    /// | something that cannot be read, and nothing sealed | the keyring when it gives a key now, else an error |
-    ///
-    /// So tokens are never written in the clear beside sealed ones, and what a running program chose does not change under
-    /// it. When plain files give way to the keyring, their sessions stay logged in and are sealed at their next refresh.
-    ///
-    /// This logs nothing but one warning (`tracing::warn!`) when it comes to plain files, with the reason.
-    ///
-    /// ```
-    /// # use reqwest_auth_refresh::{KeyringStore, RefreshError, RefreshRequest, Session, keyring_core};
-    /// # #[tokio::main(flavor = "current_thread")]
-    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// # let never = |_: RefreshRequest| async { Err(RefreshError::unavailable("not asked in this example")) };
-    /// # let folder = std::env::temp_dir().join(format!("reqwest-auth-refresh-or-file-doc-{}", std::process::id()));
-    /// let store = KeyringStore::new(&folder, "my-app");
-    /// # let store = store.keyring(|| Err(keyring_core::Error::NoDefaultStore));
-    /// let store = store.or_file().await?;
-    /// if !store.is_sealed() {
-    ///     eprintln!("there is no keyring here: tokens are kept in plain files");
-    /// }
-    /// let session = Session::builder(never).store(store).build();
-    /// # drop(session);
-    /// # std::fs::remove_dir_all(&folder)?;
-    /// # Ok(())
-    /// # }
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// [Unavailable](StoreError::is_unavailable) when it cannot be seen what was chosen before, or what is chosen now cannot
-    /// be written down; also when another program has been choosing for as long as [`unlock`](Self::unlock) may take.
-    ///
-    /// # Cancel safety
-    ///
-    /// Can be dropped and called again.
-    pub async fn or_file(self) -> Result<KeyringOrFile, StoreError> {
-        let keys = &self.sealed.keys;
-        if keys.chooser.keyring().await?.is_some() {
-            return Ok(KeyringOrFile::keyring(self));
-        }
-        let began = Instant::now();
-        let alone = keys.chooser.alone(self.unlock_bound).await?;
-        let refused = match keys.choose_keyring(self.unlock_bound.saturating_sub(began.elapsed())).await {
-            Ok(_) => return Ok(KeyringOrFile::keyring(self)),
-            Err(error) => error,
-        };
-        let Some(in_use) = keys.chooser.choose_files().await? else { return Ok(KeyringOrFile::keyring(self)) };
-        drop(alone);
-        let why = std::error::Error::source(&refused).map(ToString::to_string).unwrap_or_default();
-        let folder = keys.chooser.files.path();
-        tracing::warn!(folder = %folder.display(), why, "tokens are kept in plain files, without the keyring");
-        Ok(KeyringOrFile::files(keys.chooser.clone(), keys.bound, in_use))
     }
 
     /// Makes a new key, which seals from now on, in other running programs too. The one before stays in the keyring and opens what it has sealed.
