@@ -22,7 +22,8 @@ use std::sync::{Arc, Mutex, Once};
 
 use canaries::{ACCESS, ALL, CLIENT, Canary, ID_TOKEN, QUERY, REFRESH};
 use reqwest_auth_refresh::AuthError;
-use shown::{Log, Shown};
+pub(crate) use shown::Log;
+use shown::Shown;
 
 pub(crate) type Shared = Arc<Mutex<Shown>>;
 
