@@ -18,7 +18,7 @@ use std::sync::{Arc, Mutex};
 
 use reqwest::Response;
 use reqwest_auth_refresh::{AuthError, AuthRefresh, CookieRefresh, Dialect, Origins, Session};
-use reqwest_middleware::{ClientBuilder, ClientWithMiddleware};
+use reqwest_middleware::ClientWithMiddleware;
 use serde_json::{Value, json};
 
 use crate::story::{Story, Table};
@@ -52,8 +52,8 @@ fn client(base: &str, to_page: impl Fn(&str) + Send + Sync + 'static) -> Result<
         .dialect(Dialect::new().success_when(|answer| answer.member("status").is_some_and(|it| it == "success")));
     let session = Session::builder(refresh).on_needs_login(move |_why| to_page("/logout/nosession")).build();
     let auth = AuthRefresh::new(&session, Origins::new(base)?);
-    // The guard gives the client the session's cookies.
-    Ok(ClientBuilder::new(auth.guard(reqwest::Client::builder()).build()?).with(auth).build())
+    // The client shares the session's cookies.
+    Ok(auth.client(reqwest::Client::builder())?)
 }
 
 /// The API, by paths below its base address.

@@ -7,7 +7,6 @@
 //!
 //! ```
 //! use reqwest_auth_refresh::{AuthRefresh, Origins, RefreshError, RefreshRequest, Session, Tokens};
-//! use reqwest_middleware::ClientBuilder;
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -25,7 +24,7 @@
 //! });
 //! // Where they may be sent.
 //! let origins = Origins::new(&api)?;
-//! let client = ClientBuilder::new(reqwest::Client::new()).with(AuthRefresh::new(&session, origins)).build();
+//! let client = AuthRefresh::new(&session, origins).client(reqwest::Client::builder())?;
 //!
 //! session.login(Tokens::new("old")?).await?;
 //!
@@ -76,6 +75,8 @@ mod id;
 mod member_path;
 mod members;
 mod middleware;
+#[cfg(doctest)]
+mod must_not_compile;
 mod peek;
 mod platform;
 mod policy;
@@ -96,7 +97,11 @@ pub use event::{Ending, Event, NeedsLogin, State};
 pub use id::{LoginId, SessionId, Version};
 #[cfg(all(feature = "keyring", not(target_arch = "wasm32")))]
 pub use keyring_core;
-pub use middleware::{AuthRefresh, NotRetryable, RequestBuilderExt, Retried, Serving, acting_for, carry};
+#[cfg(not(target_arch = "wasm32"))]
+pub use middleware::AuthClientBuilder;
+pub use middleware::{
+    AnyClient, AuthRefresh, NotRetryable, OwnClient, RequestBuilderExt, Retried, Serving, acting_for, carry,
+};
 pub use policy::demand::Demand;
 pub use policy::origins::{InvalidOrigin, Origins};
 pub use policy::placement::{InvalidPlacement, Placement};
@@ -107,11 +112,12 @@ pub use refresh::CookieRefresh;
 pub use refresh::JsonRefresh;
 #[cfg(feature = "refresh-grant")]
 pub use refresh::RefreshGrant;
+pub use refresh::SetupError;
 pub use refresh::contract::{RefreshReason, RefreshRequest, Refresher, Revocation};
 pub use refresh::error::RefreshError;
 pub use refresh::info::{FirstLogin, RefresherInfo};
 #[cfg(feature = "_endpoint")]
-pub use refresh::{Dialect, MemberPaths, RefreshAnswer, SetupError};
+pub use refresh::{Dialect, MemberPaths, RefreshAnswer};
 #[cfg(feature = "retry")]
 pub use retry_strategy::AuthRetryStrategy;
 pub use secrecy::{ExposeSecret, SecretString};
@@ -144,4 +150,5 @@ const _: () = {
     anywhere::<Session>();
     anywhere::<Sessions>();
     anywhere::<AuthRefresh>();
+    anywhere::<AuthRefresh<OwnClient>>();
 };

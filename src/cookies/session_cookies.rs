@@ -13,8 +13,8 @@ use crate::platform::Panicked;
 use crate::policy::origins::{Origins, same};
 use crate::policy::paths::ExcludedPaths;
 
-/// The cookies of one session: shared by the program's client, which [`guard`](crate::AuthRefresh::guard) connects to
-/// them, and the session's refresher.
+/// The cookies of one session: shared by the program's client, which
+/// [`AuthRefresh::client`](crate::AuthRefresh::client) connects to them, and the session's refresher.
 ///
 /// They answer for the session's origins and the refresher's endpoints and for no other place, by scheme, host and port:
 /// cookies themselves know no ports. They go with every request of their door to those places, also with one that is

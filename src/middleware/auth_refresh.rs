@@ -1,19 +1,21 @@
 //! The middleware as a program sees it: made from a session and the origins that its tokens may be sent to.
 
+use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::cookies::Cookies;
-use crate::middleware::guarded::Guarded;
-use crate::middleware::judge::OfBodies;
-use crate::middleware::named_origins::NamedOrigins;
-use crate::middleware::serving::{Serving, Whom};
-use crate::middleware::special::Special;
+use http::Extensions;
+use reqwest::{Request, Response};
+use reqwest_middleware::{Middleware, Next, Result};
+
+use crate::middleware::any_client::{AnyClient, OwnClient};
+use crate::middleware::judge::{Judge, OfBodies};
+use crate::middleware::serving::Serving;
+use crate::middleware::signer::Signer;
+use crate::platform::BoxFuture;
 use crate::policy::origins::Origins;
-use crate::policy::paths::ExcludedPaths;
-use crate::policy::placement::Placement;
+use crate::policy::placement::{InvalidPlacement, Placement};
 use crate::policy::response_head::ResponseHead;
-use crate::tokens::Tokens;
 
 /// Keeps a client logged in: signs each request with the session's access token, and when a response says that it is no
 /// longer good, has it refreshed and sends the request once more.
@@ -36,17 +38,16 @@ use crate::tokens::Tokens;
 /// A request passes untouched, and so does its response, when its address is not within the origins, when it has an
 /// `Authorization` header of its own, when its path is excluded, when it goes to the refresher's own endpoint, or when it
 /// [asked to](crate::RequestBuilderExt::unsigned). A debug event of `tracing` says which of them it was.
+///
+/// # Which clients
+///
+/// [`client`](Self::client) builds a client that is fit for it, and is the recommended way; with tokens in `Authorization`
+/// it also goes into any other client, as above. The type says which: `AuthRefresh` alone is `AuthRefresh<AnyClient>`, and
+/// is a [`Middleware`]; what [`placement`](Self::placement) makes of it is `AuthRefresh<OwnClient>`, which is none.
 #[derive(Debug, Clone)]
-pub struct AuthRefresh {
-    pub(crate) whom: Whom,
-    pub(crate) origins: Origins,
-    /// Origins that a session's tokens may name.
-    pub(crate) named: Option<NamedOrigins>,
-    pub(crate) excluded: ExcludedPaths,
-    pub(crate) require_login: bool,
-    pub(crate) early_wait: Duration,
-    pub(crate) guarded: Guarded,
-    pub(crate) special: Option<Box<Special>>,
+pub struct AuthRefresh<C = AnyClient> {
+    pub(crate) signer: Signer,
+    fits: PhantomData<C>,
 }
 
 impl AuthRefresh {
@@ -54,87 +55,67 @@ impl AuthRefresh {
     /// names.
     ///
     /// Which session a request acts for is said by [the request](crate::RequestBuilderExt::acting_for), or else by
-    /// [what is around it](crate::acting_for()), or else by the door that it goes through. A door for one session refuses a
-    /// request that names another one; a door for many refuses a request that names none; and a session that is named is never
+    /// [what is around it](crate::acting_for()), or else by the middleware that it goes through. One for one session refuses
+    /// a request that names another one; one for many refuses a request that names none; and a session that is named is never
     /// replaced by another, nor by none at all: if it is logged out, nothing is sent. Each of these is an error.
     ///
-    /// A door for each session over one shared `reqwest::Client` is the first choice for many users: it shares the pool, goes
+    /// A middleware for each session over one shared `reqwest::Client` is the first choice for many users: it shares the pool, goes
     /// into tasks by itself, and cannot be forgotten by a client that drops extensions.
     #[must_use]
     pub fn new(serving: impl Into<Serving>, origins: Origins) -> Self {
-        let Serving(whom) = serving.into();
-        let shared = whom.shared();
-        let excluded = ExcludedPaths::default().and_endpoints(shared.info.endpoints(), &origins);
-        // Sessions that live in cookies are refused where they would be many.
-        let cookies = shared.info.cookies().filter(|_| shared.refusal.is_none()).cloned();
-        let special = cookies.map(|cookies| {
-            cookies.answer_for(&origins);
-            Box::new(Special { cookies: Some(cookies), ..Special::default() })
-        });
-        Self {
-            whom,
-            origins,
-            named: None,
-            excluded,
-            require_login: false,
-            early_wait: Duration::from_secs(2),
-            guarded: Guarded::default(),
-            special,
-        }
+        Self::of(Signer::new(serving.into(), origins))
     }
 
-    /// Signs requests also to the origin that the session's tokens name, if it is one of `within`; by default to none but those
-    /// given at first. For issuers that say with the tokens where each user's API is, such as Salesforce's `instance_url` and
-    /// Zoho's `api_domain`:
+    /// Writes the tokens in `Authorization` behind another scheme than `Bearer`; an empty one writes the access token
+    /// alone.
     ///
     /// ```
-    /// # use reqwest_auth_refresh::{AuthRefresh, InvalidOrigin, Origins};
-    /// # fn set_up(auth: AuthRefresh) -> Result<AuthRefresh, InvalidOrigin> {
-    /// let auth = auth.origins_from(Origins::new("https://*.my.salesforce.com")?, |tokens| {
-    ///     Some(tokens.extra().get("instance_url")?.as_str()?.to_owned())
-    /// });
+    /// # use reqwest_auth_refresh::{AuthRefresh, InvalidPlacement};
+    /// # fn set_up(auth: AuthRefresh) -> Result<AuthRefresh, InvalidPlacement> {
+    /// // Authorization: Zoho-oauthtoken …
+    /// let auth = auth.scheme("Zoho-oauthtoken")?;
     /// # Ok(auth)
     /// # }
     /// ```
     ///
-    /// The answer of an issuer is not trusted with this: what is no origin, or not within `within`, adds nothing. A path behind
-    /// the origin is overlooked. A request to another place within `within` than the session's own goes out unsigned.
+    /// # Errors
     ///
-    /// `origin` is asked for each request to a place within `within`. A panic in it is caught, and ends the request with an
-    /// error that [`is_misconfigured`](crate::AuthError::is_misconfigured).
-    #[must_use]
-    pub fn origins_from(
-        mut self,
-        within: Origins,
-        origin: impl Fn(&Tokens) -> Option<String> + Send + Sync + 'static,
-    ) -> Self {
-        self.excluded = self.excluded.and_endpoints(self.whom.shared().info.endpoints(), &within);
-        self.named = Some(NamedOrigins::new(within, origin));
-        self
+    /// When the scheme is not one word (RFC 9110 section 11.1).
+    pub fn scheme(mut self, scheme: &str) -> std::result::Result<Self, InvalidPlacement> {
+        self.signer.special.get_or_insert_default().placement = Placement::scheme(scheme)?;
+        Ok(self)
     }
+}
 
+impl AuthRefresh<OwnClient> {
+    /// Goes into any client, although the tokens stand where a redirect does not take them off: whatever makes the API
+    /// redirect a request gets its token. For a client that follows no redirects (`redirect::Policy::none()`) or follows them
+    /// by a policy of the program's own, and for browsers. It opens nothing for a session that lives in cookies.
+    #[must_use]
+    pub fn dangerous_over_any_client(self) -> AuthRefresh {
+        AuthRefresh::of(self.signer)
+    }
+}
+
+impl<C> AuthRefresh<C> {
     /// Leaves requests alone whose path begins with these whole segments, on any of the origins: `/login` means `/login`
     /// and `/login/code`, and not `/logins`. None by default.
     #[must_use]
     pub fn exclude(mut self, path: &str) -> Self {
-        self.excluded = self.excluded.exclude(path);
+        self.signer.excluded = self.signer.excluded.exclude(path);
         self
     }
 
-    /// Writes the tokens like this on each request; by default in the standard bearer header.
+    /// Writes the tokens like this on each request; by default in the standard bearer header. For another scheme in
+    /// `Authorization`, [`scheme`](AuthRefresh::scheme) is enough.
+    ///
+    /// `reqwest` takes no other header than `Authorization` off a request that a redirect leads to another origin. So what
+    /// this makes goes only into a client that follows no redirect with it: build that by [`client`](Self::client) or
+    /// [`client_builder`](Self::client_builder).
     #[must_use]
-    pub fn placement(mut self, placement: Placement) -> Self {
-        self.special.get_or_insert_default().placement = placement;
-        self
-    }
-
-    /// Takes a client that did not go through [`guard`](Self::guard), although tokens are placed where redirects do not
-    /// take them off: whoever can make the API redirect a request gets its token. For a client that follows no redirects
-    /// (`redirect::Policy::none()`), or follows them by a policy of the program's own. Off by default.
-    #[must_use]
-    pub fn dangerous_unguarded(mut self) -> Self {
-        self.guarded = Guarded::dangerously();
-        self
+    pub fn placement(mut self, placement: Placement) -> AuthRefresh<OwnClient> {
+        self.signer.special.get_or_insert_default().placement = placement;
+        AuthRefresh::of(self.signer)
     }
 
     /// Asks this function whether a response says that the tokens of its request are no longer good, in place of the
@@ -157,7 +138,7 @@ impl AuthRefresh {
     /// [`is_misconfigured`](crate::AuthError::is_misconfigured).
     #[must_use]
     pub fn unauthorized_when(mut self, judge: impl Fn(&ResponseHead<'_>) -> bool + Send + Sync + 'static) -> Self {
-        self.special.get_or_insert_default().judge.of_head = Some(Arc::new(judge));
+        self.judge().of_head = Some(Arc::new(judge));
         self
     }
 
@@ -185,7 +166,7 @@ impl AuthRefresh {
         judge: impl Fn(&ResponseHead<'_>, &[u8]) -> bool + Send + Sync + 'static,
     ) -> Self {
         let of_body = OfBodies { which: Arc::new(which), how: Arc::new(judge) };
-        self.special.get_or_insert_default().judge.of_body = Some(of_body);
+        self.judge().of_body = Some(of_body);
         self
     }
 
@@ -193,7 +174,7 @@ impl AuthRefresh {
     /// out unsigned, since it may be the login itself.
     #[must_use]
     pub fn require_login(mut self) -> Self {
-        self.require_login = true;
+        self.signer.require_login = true;
         self
     }
 
@@ -202,12 +183,33 @@ impl AuthRefresh {
     /// ends would otherwise end between rotation and save. A service that goes on running may say zero.
     #[must_use]
     pub fn early_wait(mut self, wait: Duration) -> Self {
-        self.early_wait = wait;
+        self.signer.early_wait = wait;
         self
     }
 
-    /// The cookies that the session lives in, if it does.
-    pub(crate) fn cookies(&self) -> Option<&Arc<Cookies>> {
-        self.special.as_ref()?.cookies.as_ref()
+    fn of(signer: Signer) -> Self {
+        Self { signer, fits: PhantomData }
+    }
+
+    fn judge(&mut self) -> &mut Judge {
+        &mut self.signer.special.get_or_insert_default().judge
+    }
+}
+
+impl Middleware for AuthRefresh {
+    // What `async_trait` would make of it would be one box more.
+    fn handle<'a, 'b, 'c, 'trip>(
+        &'a self,
+        request: Request,
+        extensions: &'b mut Extensions,
+        next: Next<'c>,
+    ) -> BoxFuture<'trip, Result<Response>>
+    where
+        'a: 'trip,
+        'b: 'trip,
+        'c: 'trip,
+        Self: 'trip,
+    {
+        self.signer.handle(request, extensions, next)
     }
 }

@@ -7,12 +7,12 @@ use reqwest::{Request, Response};
 use reqwest_middleware::{Next, Result};
 
 use crate::cookies::{Cookies, Sent};
-use crate::middleware::auth_refresh::AuthRefresh;
 use crate::middleware::serving::Whom;
+use crate::middleware::signer::Signer;
 use crate::middleware::trip::left_alone;
 use crate::middleware::write::write_csrf;
 
-impl AuthRefresh {
+impl Signer {
     pub(crate) async fn with_cookies(
         &self,
         cookies: &Arc<Cookies>,
@@ -21,7 +21,7 @@ impl AuthRefresh {
         next: Next<'_>,
     ) -> Result<Response> {
         match Sent::current() {
-            // Another door of this session has it in hand.
+            // Another middleware of this session has it in hand.
             Some(outer) if Arc::ptr_eq(&outer.cookies, cookies) => {
                 return self.route(request, extensions, next).await;
             }

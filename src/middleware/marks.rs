@@ -21,8 +21,6 @@ pub enum NotRetryable {
     Body,
     /// It asked to be [sent once](crate::RequestBuilderExt::send_once).
     SendOnce,
-    /// The new tokens [name](crate::AuthRefresh::origins_from) another origin than the one that the request goes to.
-    Origin,
     /// The refresh yielded the very access token that was refused.
     SameToken,
 }

@@ -7,15 +7,14 @@ use http::Extensions;
 use reqwest::{Request, Response, Url};
 use reqwest_middleware::{Middleware, Next, Result};
 
-use crate::error::AuthError;
 use crate::event::Event;
 use crate::id::Version;
-use crate::middleware::auth_refresh::AuthRefresh;
 use crate::middleware::keep::Kept;
 use crate::middleware::marks::{Flag, NotRetryable, Retried};
 use crate::middleware::options::RequestOptions;
-use crate::middleware::pick::{OTHER_ORIGIN, Pick};
+use crate::middleware::pick::Pick;
 use crate::middleware::serving::Acting;
+use crate::middleware::signer::Signer;
 use crate::middleware::write::callback_failed;
 use crate::platform::{self, BoxFuture, Panicked};
 use crate::policy::unauthorized::is_unauthorized;
@@ -24,13 +23,13 @@ use crate::session::{Credential, Engine, Loan, Need, lend};
 /// So much of a first response's body is read so that its connection can be used again.
 const DRAIN: (usize, Duration) = (64 * 1024, Duration::from_millis(100));
 
-impl AuthRefresh {
+impl Signer {
     /// Not the hot path: there is something to wait for, or something special about the request.
     async fn wait_and_send(
         &self,
         mut request: Request,
         kept: Kept,
-        Picked { acting, named, refresh_first, if_named }: Picked<'_>,
+        Picked { acting, named, refresh_first }: Picked<'_>,
         extensions: &mut Extensions,
         next: Next<'_>,
     ) -> Result<Response> {
@@ -49,10 +48,6 @@ impl AuthRefresh {
             return next.run(request, extensions).await;
         };
         let Loan { credential, early, .. } = loan;
-        if if_named && !self.is_named(&acting, request.url(), &credential)? {
-            left_alone(OTHER_ORIGIN, request.url());
-            return next.run(request, extensions).await;
-        }
         self.write(&acting, &mut request, &credential)?;
         let result = self.run(acting, request, kept, credential, extensions, next).await;
         if let Some(early) = early {
@@ -126,10 +121,6 @@ impl AuthRefresh {
             platform::mark(&mut response, NotRetryable::SameToken);
             return Ok(response);
         }
-        if !self.origins.allows(kept.url()) && !self.is_named(engine, kept.url(), credential)? {
-            platform::mark(&mut response, NotRetryable::Origin);
-            return Ok(response);
-        }
         let mut request = match kept.again() {
             Ok(Ok(request)) => request,
             Ok(Err(why)) => {
@@ -162,14 +153,6 @@ impl AuthRefresh {
         self.early_wait.min(timeout.map_or(Duration::MAX, |timeout| *timeout / 4))
     }
 
-    /// Whether these tokens say that this place, which is none of the origins given, is theirs.
-    #[cold]
-    fn is_named(&self, engine: &Engine, url: &Url, credential: &Credential) -> std::result::Result<bool, AuthError> {
-        let Some(named) = &self.named else { return Ok(false) };
-        let allowed = named.allows(url, &credential.tokens);
-        allowed.map_err(|panicked| callback_failed(engine, panicked, "the origin of a session's tokens"))
-    }
-
     /// The seven steps, as far as they need not wait; the rest is in the future.
     #[inline]
     pub(crate) fn route<'trip>(
@@ -178,8 +161,8 @@ impl AuthRefresh {
         extensions: &'trip mut Extensions,
         next: Next<'trip>,
     ) -> BoxFuture<'trip, Result<Response>> {
-        let (acting, now, named, refresh_first, if_named) = match self.pick(&request, extensions) {
-            Pick::Sign { acting, now, named, refresh_first, if_named } => (acting, now, named, refresh_first, if_named),
+        let (acting, now, named, refresh_first) = match self.pick(&request, extensions) {
+            Pick::Sign { acting, now, named, refresh_first } => (acting, now, named, refresh_first),
             Pick::Leave(why) => {
                 left_alone(why, request.url());
                 return Box::pin(async move { next.run(request, extensions).await });
@@ -188,14 +171,14 @@ impl AuthRefresh {
         };
         let kept = Kept::of(&request, extensions.get());
         match acting.free(now) {
-            Some(credential) if !(refresh_first || if_named) => {
+            Some(credential) if !refresh_first => {
                 if let Err(error) = self.write(&acting, &mut request, &credential) {
                     return Box::pin(async move { Err(error.into()) });
                 }
                 Box::pin(self.run(acting, request, kept, credential, extensions, next))
             }
             _ => {
-                let picked = Picked { acting, named, refresh_first, if_named };
+                let picked = Picked { acting, named, refresh_first };
                 Box::pin(self.wait_and_send(request, kept, picked, extensions, next))
             }
         }
@@ -207,7 +190,6 @@ struct Picked<'a> {
     acting: Acting<'a>,
     named: bool,
     refresh_first: bool,
-    if_named: bool,
 }
 
 /// How long this request may wait for tokens.
@@ -220,7 +202,7 @@ pub(crate) fn left_alone(why: &'static str, url: &Url) {
     tracing::debug!(why, origin = url.origin().ascii_serialization(), "request left alone");
 }
 
-impl Middleware for AuthRefresh {
+impl Middleware for Signer {
     // What `async_trait` would make of it, but with everything that need not wait before the one box: on the hot path the
     // future holds the trip and nothing else.
     fn handle<'a, 'b, 'c, 'trip>(

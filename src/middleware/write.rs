@@ -6,13 +6,13 @@ use reqwest::Request;
 use crate::cookies::Cookies;
 use crate::error::{AuthError, Kind};
 use crate::event::Event;
-use crate::middleware::auth_refresh::AuthRefresh;
+use crate::middleware::signer::Signer;
 use crate::middleware::special::Special;
 use crate::platform::{Panicked, caught};
 use crate::policy::placement::{Place, hide};
 use crate::session::{Credential, Engine};
 
-impl AuthRefresh {
+impl Signer {
     /// Signs a request that is about to be sent.
     ///
     /// # Errors

@@ -92,11 +92,33 @@ impl Origins {
     }
 
     /// These origins and those.
-    #[cfg(not(target_arch = "wasm32"))] // where a client cannot be guarded
-    pub(crate) fn joined(mut self, more: &Self) -> Self {
-        self.others.push(more.first.clone());
-        self.others.extend(more.others.iter().cloned());
-        self
+    /// Of these origins only the one of `address`, whose path and query do not matter: for an address that comes from
+    /// outside, such as the `instance_url` that an issuer sends with a user's tokens.
+    ///
+    /// ```
+    /// use reqwest_auth_refresh::Origins;
+    ///
+    /// let allowed = Origins::new("https://*.my.salesforce.com")?;
+    /// let of_alice = allowed.narrowed_to("https://alice.my.salesforce.com/services")?;
+    /// assert!(!of_alice.allows(&"https://mallory.my.salesforce.com/".parse()?));
+    /// assert!(allowed.narrowed_to("https://evil.example").is_err());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// When the address is at none of these origins, or is no address of one host: a star in it is no wildcard.
+    pub fn narrowed_to(&self, address: &str) -> Result<Self, InvalidOrigin> {
+        let url = Url::parse(address).map_err(|_echoing| InvalidOrigin::Host)?;
+        if !self.allows(&url) {
+            return Err(InvalidOrigin::NotAllowed);
+        }
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err(InvalidOrigin::UserInfo);
+        }
+        check_host(url.host_str().unwrap_or_default(), false)?;
+        let url = Url::parse(&url.origin().ascii_serialization()).map_err(|_echoing| InvalidOrigin::Host)?;
+        Ok(Self { first: Origin { url, wildcard: false }, others: Vec::new() })
     }
 
     /// Whether a request to `url` may carry tokens. Path, query, fragment and user info of the URL do not matter.
@@ -273,6 +295,9 @@ pub enum InvalidOrigin {
     /// The star stands in front of an IP address.
     #[error("an IP address has no subdomains: name each address by itself")]
     WildcardAddress,
+    /// It is none of the origins that were to be [narrowed](Origins::narrowed_to).
+    #[error("the address is at none of the origins that are allowed")]
+    NotAllowed,
     /// A wildcard over `http://`.
     #[error("a wildcard is for https:// only: name each http:// origin by itself")]
     WildcardHttp,

@@ -19,15 +19,14 @@ use crate::tokens::Tokens;
 /// let standard = Placement::bearer();
 /// // X-Shopify-Access-Token: …
 /// let named = Placement::header("X-Shopify-Access-Token", "")?;
-/// // Authorization: Zoho-oauthtoken …
-/// let scheme = Placement::header("Authorization", "Zoho-oauthtoken ")?;
 /// # Ok::<(), reqwest_auth_refresh::InvalidPlacement>(())
 /// ```
 ///
 /// # Redirects
 ///
-/// When a redirect leads to another origin, `reqwest` takes `Authorization` off, and no other header. So anything but
-/// `Authorization` is placed only for a client that went through [`AuthRefresh::guard`](crate::AuthRefresh::guard).
+/// When a redirect leads to another origin, `reqwest` takes `Authorization` off, and no other header. So a placement is only
+/// for clients that [`AuthRefresh::client`](crate::AuthRefresh::client) built. For another scheme in `Authorization`,
+/// such as `Authorization: Token …`, use [`AuthRefresh::scheme`](crate::AuthRefresh::scheme), which goes with any client.
 ///
 /// # No query parameter
 ///
@@ -81,6 +80,17 @@ impl Placement {
         Ok(Self(How::Header { name, prefix: prefix.into() }))
     }
 
+    /// `Authorization` with this scheme and the access token; with the access token alone where the scheme is empty.
+    pub(crate) fn scheme(scheme: &str) -> Result<Self, InvalidPlacement> {
+        // The `token` of RFC 9110 section 5.6.2.
+        let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+        if !scheme.bytes().all(is_token) {
+            return Err(InvalidPlacement::Scheme);
+        }
+        let prefix = if scheme.is_empty() { String::new() } else { format!("{scheme} ") };
+        Ok(Self(How::Header { name: AUTHORIZATION, prefix: prefix.into() }))
+    }
+
     /// Whatever this function does with a request that is about to be sent, and the tokens that it is to carry.
     ///
     /// It is called for each sending, on a request without tokens, outside every lock. A header that holds the access token
@@ -118,15 +128,6 @@ impl Placement {
         }
     }
 
-    /// Whether `reqwest` leaves it on a request that is redirected to another origin.
-    pub(crate) fn survives_redirects(&self) -> bool {
-        match &self.0 {
-            How::Bearer => false,
-            How::Header { name, .. } => name != AUTHORIZATION,
-            How::Function(_) => true,
-        }
-    }
-
     /// The header that it writes, if it is one that is known.
     pub(crate) fn own_header(&self) -> Option<&HeaderName> {
         match &self.0 {
@@ -156,6 +157,9 @@ pub enum InvalidPlacement {
     /// The prefix holds something that cannot stand in a header's value: only ASCII letters, digits, signs and spaces can.
     #[error("the prefix cannot stand in a header")]
     Prefix,
+    /// The scheme is not one word. What else stands before a token is a prefix: see [`Placement::header`].
+    #[error("the scheme is not one word: leave out spaces and what follows them")]
+    Scheme,
 }
 
 /// The value of a header that carries the access token behind `prefix`, prepared once for all requests that will; `None`
@@ -235,24 +239,33 @@ mod tests {
     fn only_what_can_be_a_header_is_a_placement() {
         use InvalidPlacement::{Name, Prefix};
         let cases = [
-            ("X-Token", "", Ok(true)),
-            ("x-token", "Token ", Ok(true)),
-            ("Authorization", "Zoho-oauthtoken ", Ok(false)),
-            ("AUTHORIZATION", "", Ok(false)),
-            ("proxy-authorization", "", Ok(true)),
-            ("", "", Err(Name)),
-            ("x token", "", Err(Name)),
-            ("x-token:", "", Err(Name)),
-            ("x-tökén", "", Err(Name)),
-            ("x-token", "a\r\nb", Err(Prefix)),
-            ("x-token", "a\tb", Err(Prefix)),
-            ("x-token", "é", Err(Prefix)),
+            ("X-Token", "", None),
+            ("x-token", "Token ", None),
+            ("Authorization", "Token token=", None),
+            ("", "", Some(Name)),
+            ("x token", "", Some(Name)),
+            ("x-token:", "", Some(Name)),
+            ("x-tökén", "", Some(Name)),
+            ("x-token", "a\r\nb", Some(Prefix)),
+            ("x-token", "a\tb", Some(Prefix)),
+            ("x-token", "é", Some(Prefix)),
         ];
-        for (name, prefix, survives) in cases {
-            let found = Placement::header(name, prefix).map(|placement| placement.survives_redirects());
-            assert_eq!(found, survives, "{name:?} {prefix:?}");
+        for (name, prefix, wrong) in cases {
+            assert_eq!(Placement::header(name, prefix).err(), wrong, "{name:?} {prefix:?}");
         }
-        assert!(!Placement::bearer().survives_redirects());
-        assert!(Placement::function(|_, _| {}).survives_redirects(), "nobody knows what it writes");
+    }
+
+    #[test]
+    fn a_scheme_is_one_word_in_authorization() {
+        for (scheme, shown) in [
+            ("Token", "Placement(authorization: Token …)"),
+            ("Zoho-oauthtoken", "Placement(authorization: Zoho-oauthtoken …)"),
+            ("", "Placement(authorization: …)"),
+        ] {
+            assert_eq!(format!("{:?}", Placement::scheme(scheme).unwrap()), shown);
+        }
+        for wrong in ["Token ", " Token", "Token token=", "a\r\nb", "é", "a:b", "Token,"] {
+            assert_eq!(Placement::scheme(wrong).unwrap_err(), InvalidPlacement::Scheme, "{wrong:?}");
+        }
     }
 }

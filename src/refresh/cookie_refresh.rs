@@ -26,12 +26,11 @@ use crate::tokens::Tokens;
 /// A session that lives in cookies: asks an endpoint for new ones, which then go with the session's requests by themselves.
 ///
 /// The session keeps its [`Cookies`] apart from everybody else's. The program's client gets them by
-/// [`AuthRefresh::guard`](crate::AuthRefresh::guard), and a client without them is refused. Somebody is presumed to be logged
+/// [`AuthRefresh::client`](crate::AuthRefresh::client), and a client without them is refused. Somebody is presumed to be logged
 /// in until a refresh is rejected; a login that succeeds at the [login path](Self::login_path) begins anew.
 ///
 /// ```
 /// use reqwest_auth_refresh::{AuthRefresh, CookieRefresh, Dialect, Origins, Session};
-/// use reqwest_middleware::ClientBuilder;
 ///
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let refresh = CookieRefresh::post("https://api.example.com/api/web/refresh_token")?
@@ -41,7 +40,7 @@ use crate::tokens::Tokens;
 ///     .dialect(Dialect::new().success_when(|answer| answer.member("status").is_some_and(|it| it == "success")));
 /// let session = Session::new(refresh);
 /// let auth = AuthRefresh::new(&session, Origins::new("https://api.example.com")?);
-/// let client = ClientBuilder::new(auth.guard(reqwest::Client::builder()).build()?).with(auth).build();
+/// let client = auth.client(reqwest::Client::builder())?;
 /// # drop(client);
 /// # Ok(())
 /// # }

@@ -42,7 +42,6 @@ mod refresh_grant;
 mod retry_after;
 #[cfg(feature = "refresh-grant")]
 mod revocation;
-#[cfg(feature = "_endpoint")]
 mod setup;
 #[cfg(feature = "_endpoint")]
 #[cfg_attr(
@@ -63,5 +62,4 @@ pub use member_paths::MemberPaths;
 pub use refresh_answer::RefreshAnswer;
 #[cfg(feature = "refresh-grant")]
 pub use refresh_grant::RefreshGrant;
-#[cfg(feature = "_endpoint")]
 pub use setup::SetupError;

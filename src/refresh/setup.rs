@@ -1,6 +1,6 @@
-//! What a refresher says when it cannot be set up as asked.
+//! Why a refresher or a client cannot be set up as asked.
 
-/// Why a refresher cannot be set up as asked.
+/// Why a refresher or a client cannot be set up as asked.
 ///
 /// It never quotes an address, an id or a secret, since these come from configuration and may have been mixed up there.
 #[derive(Debug, thiserror::Error)]

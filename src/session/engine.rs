@@ -260,6 +260,11 @@ impl Engine {
         self.guard().core.may_write(flight)
     }
 
+    /// Whether a flight may still remove what is stored.
+    pub(crate) fn may_remove(&self, flight: FlightId) -> bool {
+        self.guard().core.may_remove(flight)
+    }
+
     pub(crate) fn state(&self) -> State {
         self.guard().core.state()
     }

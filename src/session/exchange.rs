@@ -175,7 +175,7 @@ impl Airborne {
     async fn remove(&self) -> Result<(), StoreError> {
         let engine = &self.engine;
         let remove = async {
-            if !engine.may_write(self.id) {
+            if !engine.may_remove(self.id) {
                 return Ok(());
             }
             engine.shared.store.remove(&engine.id).await

@@ -15,6 +15,7 @@ pub(crate) mod record_form;
 #[cfg(feature = "sealed")]
 pub(crate) mod sealed;
 pub(crate) mod sealed_content;
+mod tombstone_form;
 pub(crate) mod unknown;
 
 pub use contract::{Lock, LockGuard, LockReach, LockRequest, Swap, TokenStore};

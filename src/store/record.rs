@@ -4,12 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use zeroize::Zeroizing;
-
 use crate::event::Ending;
 use crate::id::{SessionId, Version};
-use crate::store::error::StoreError;
-use crate::store::record_form;
 use crate::store::sealed_content::SealedContent;
 use crate::store::unknown::Unknown;
 use crate::tokens::Tokens;
@@ -108,23 +104,6 @@ impl Record {
             Content::Tokens(_) | Content::Sealed(_) => None,
             Content::Tombstone { ending, .. } => Some(ending),
         }
-    }
-
-    /// The record as bytes, to be kept as they are. They are wiped when dropped.
-    ///
-    /// Whatever [`Tokens::extra`] nests more than 124 levels deep is left out, since it could not be read again.
-    #[must_use]
-    pub fn to_bytes(&self) -> Zeroizing<Vec<u8>> {
-        record_form::to_bytes(self)
-    }
-
-    /// Reads what [`to_bytes`](Self::to_bytes) wrote.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError::unreadable`] when it is no record, [`StoreError::newer`] when it is one of a newer major form.
-    pub fn from_bytes(bytes: &[u8]) -> Result<Self, StoreError> {
-        record_form::from_bytes(bytes)
     }
 }
 

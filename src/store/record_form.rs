@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
@@ -11,11 +10,11 @@ use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
 use crate::clock::Wall;
-use crate::event::{Ending, NeedsLogin};
 use crate::id::{LoginId, SessionId, Version};
 use crate::store::error::StoreError;
 use crate::store::record::{Content, Record};
 use crate::store::sealed_content::SealedContent;
+use crate::store::tombstone_form::TombstoneForm;
 use crate::store::unknown::{Members, Unknown};
 use crate::tokens::Tokens;
 
@@ -26,54 +25,50 @@ const MAJOR: u32 = 1;
 /// The parser goes 127 levels deep, three of which are the record's own.
 const DEEPEST: usize = 124;
 
-pub(crate) fn to_bytes(record: &Record) -> Zeroizing<Vec<u8>> {
-    let mut form = Written {
-        major: MAJOR,
-        session: record.session().as_str(),
-        registration: record.registration(),
-        login: record.version().login.to_hexadecimal(),
-        generation: record.version().generation,
-        tokens: None,
-        tombstone: None,
-        sealed: None,
-        unknown: &record.unknown().record,
-    };
-    match record.content() {
-        Content::Tokens(tokens) => form.tokens = Some(WrittenTokens::of(tokens, &record.unknown().tokens)),
-        Content::Tombstone { ending, since } => form.tombstone = Some(Tombstone::of(ending, *since)),
-        Content::Sealed(sealed) => form.sealed = Some(sealed),
+impl Record {
+    /// The record as bytes, to be kept as they are. They are wiped when dropped.
+    ///
+    /// Whatever [`Tokens::extra`] nests more than 124 levels deep is left out, since it could not be read again.
+    #[must_use]
+    pub fn to_bytes(&self) -> Zeroizing<Vec<u8>> {
+        let form = Written::of(self);
+        // Counted first, and never grown, so that no copy is left behind unwiped.
+        let mut length = Count(0);
+        let counted = serde_json::to_writer(&mut length, &form);
+        let mut bytes = Zeroizing::new(Vec::with_capacity(length.0));
+        // Writing into memory does not fail.
+        let _ok = counted.and_then(|()| serde_json::to_writer(&mut *bytes, &form));
+        bytes
     }
-    // Counted first, and never grown, so that no copy is left behind unwiped.
-    let mut length = Count(0);
-    let counted = serde_json::to_writer(&mut length, &form);
-    let mut bytes = Zeroizing::new(Vec::with_capacity(length.0));
-    // Writing into memory does not fail.
-    let _ok = counted.and_then(|()| serde_json::to_writer(&mut *bytes, &form));
-    bytes
-}
 
-pub(crate) fn from_bytes(bytes: &[u8]) -> Result<Record, StoreError> {
-    // The parser's own error would quote what it stumbled on, which may be a token.
-    let broken = || StoreError::unreadable("the bytes are no record");
-    let head: Head = serde_json::from_slice(bytes).map_err(|_quoting| broken())?;
-    if head.major > MAJOR {
-        return Err(StoreError::newer());
-    }
-    let form: Read = serde_json::from_slice(bytes).map_err(|_quoting| broken())?;
-    let login = LoginId::from_bits(u128::from_str_radix(&form.login, 16).map_err(|_quoting| broken())?);
-    let content = match (form.tokens, form.tombstone, form.sealed) {
-        (Some(tokens), None, None) => Content::Tokens(Box::new(tokens.into_tokens().ok_or_else(broken)?)),
-        (None, Some(tombstone), None) => tombstone.into_content().ok_or_else(broken)?,
-        // One way to write it only, so that no byte of what is sealed can be another.
-        (None, None, Some(sealed)) if (form.major, form.login) == (MAJOR, login.to_hexadecimal()) => {
-            Content::Sealed(sealed)
+    /// Reads what [`to_bytes`](Self::to_bytes) wrote.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::unreadable`] when it is no record, [`StoreError::newer`] when it is one of a newer major form.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, StoreError> {
+        // The parser's own error would quote what it stumbled on, which may be a token.
+        let broken = || StoreError::unreadable("the bytes are no record");
+        let head: Head = serde_json::from_slice(bytes).map_err(|_quoting| broken())?;
+        if head.major > MAJOR {
+            return Err(StoreError::newer());
         }
-        _ => return Err(broken()),
-    };
-    let unknown = Unknown::in_record(bytes).map_err(|_quoting| broken())?;
-    let version = Version::new(login, form.generation);
-    let record = Record::new(SessionId::from(form.session), version, content);
-    Ok(record.belonging_to(form.registration.map(Arc::from)).with_unknown(unknown))
+        let form: Read = serde_json::from_slice(bytes).map_err(|_quoting| broken())?;
+        let login = LoginId::from_bits(u128::from_str_radix(&form.login, 16).map_err(|_quoting| broken())?);
+        let content = match (form.tokens, form.tombstone, form.sealed) {
+            (Some(tokens), None, None) => Content::Tokens(Box::new(tokens.into_tokens().ok_or_else(broken)?)),
+            (None, Some(tombstone), None) => tombstone.into_content().ok_or_else(broken)?,
+            // One way to write it only, so that no byte of what is sealed can be another.
+            (None, None, Some(sealed)) if (form.major, form.login) == (MAJOR, login.to_hexadecimal()) => {
+                Content::Sealed(sealed)
+            }
+            _ => return Err(broken()),
+        };
+        let unknown = Unknown::in_record(bytes).map_err(|_quoting| broken())?;
+        let version = Version::new(login, form.generation);
+        let record = Self::new(SessionId::from(form.session), version, content);
+        Ok(record.belonging_to(form.registration.map(Arc::from)).with_unknown(unknown))
+    }
 }
 
 #[derive(Deserialize)]
@@ -92,11 +87,33 @@ struct Written<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     tokens: Option<WrittenTokens<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    tombstone: Option<Tombstone>,
+    tombstone: Option<TombstoneForm>,
     #[serde(skip_serializing_if = "Option::is_none")]
     sealed: Option<&'a SealedContent>,
     #[serde(flatten)]
     unknown: &'a Members,
+}
+
+impl<'a> Written<'a> {
+    fn of(record: &'a Record) -> Self {
+        let mut form = Self {
+            major: MAJOR,
+            session: record.session().as_str(),
+            registration: record.registration(),
+            login: record.version().login.to_hexadecimal(),
+            generation: record.version().generation,
+            tokens: None,
+            tombstone: None,
+            sealed: None,
+            unknown: &record.unknown().record,
+        };
+        match record.content() {
+            Content::Tokens(tokens) => form.tokens = Some(WrittenTokens::of(tokens, &record.unknown().tokens)),
+            Content::Tombstone { ending, since } => form.tombstone = Some(TombstoneForm::of(ending, *since)),
+            Content::Sealed(sealed) => form.sealed = Some(sealed),
+        }
+        form
+    }
 }
 
 #[derive(Deserialize)]
@@ -107,7 +124,7 @@ struct Read {
     login: String,
     generation: u64,
     tokens: Option<ReadTokens>,
-    tombstone: Option<Tombstone>,
+    tombstone: Option<TombstoneForm>,
     sealed: Option<SealedContent>,
 }
 
@@ -194,35 +211,6 @@ fn readable(members: &Map<String, Value>) -> impl Iterator<Item = (&String, &Val
     members.iter().filter(|(_, value)| depth(value) <= DEEPEST)
 }
 
-#[derive(Serialize, Deserialize)]
-struct Tombstone {
-    why: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    code: Option<String>,
-    since: u64,
-}
-
-impl Tombstone {
-    fn of(ending: &Ending, since: SystemTime) -> Self {
-        let (why, code) = match ending {
-            Ending::LoggedOut => ("logged_out", None),
-            Ending::NeedsLogin(NeedsLogin::Rejected(code)) => ("rejected", Some(code.to_string())),
-            Ending::NeedsLogin(NeedsLogin::RecordUnreadable) => ("record_unreadable", None),
-        };
-        Self { why: why.to_owned(), code, since: Wall::of(since).0 }
-    }
-
-    fn into_content(self) -> Option<Content> {
-        let ending = match self.why.as_str() {
-            "logged_out" => Ending::LoggedOut,
-            "record_unreadable" => Ending::NeedsLogin(NeedsLogin::RecordUnreadable),
-            "rejected" => Ending::NeedsLogin(NeedsLogin::Rejected(self.code.unwrap_or_default().into())),
-            _ => return None,
-        };
-        Some(Content::Tombstone { ending, since: Wall(self.since).time() })
-    }
-}
-
 /// Counts what is written to it.
 struct Count(usize);
 
@@ -239,11 +227,12 @@ impl Write for Count {
 
 #[cfg(test)]
 mod tests {
-    use std::time::{Duration, UNIX_EPOCH};
+    use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
     use serde_json::json;
 
     use super::*;
+    use crate::event::{Ending, NeedsLogin};
 
     fn version() -> Version {
         Version::new(LoginId::from_bits(0xCAFE), 7)
@@ -360,13 +349,9 @@ mod tests {
         assert!(!format!("{later:?}").contains("canary"));
         let new = Record::of_tokens("default", version().next(), full()).with_unknown(later.unknown().clone());
         let written = String::from_utf8(new.to_bytes().to_vec()).unwrap();
-        for kept in [
-            format!(r#""key":{{"a":["canary", {big}]}}"#),
-            r#""minor":9"#.to_owned(),
-            format!(r#""later":{big}"#),
-            r#""x":{"y":null}"#.to_owned(),
-        ] {
-            assert!(written.contains(&kept), "{kept} is not in {written}");
+        let key = format!(r#""key":{{"a":["canary", {big}]}}"#);
+        for kept in [key.as_str(), r#""minor":9"#, &format!(r#""later":{big}"#), r#""x":{"y":null}"#] {
+            assert!(written.contains(kept), "{kept} is not in {written}");
         }
         let again = Record::from_bytes(written.as_bytes()).unwrap();
         assert_eq!(all(&again), all(&new), "and read again");

@@ -2,14 +2,13 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use reqwest_auth_refresh::conformance::Subject;
 use reqwest_auth_refresh::{FileStore, Lock, MemoryStore, SessionId, TokenStore, store_conformance};
 
 use crate::child::Process;
 use crate::scratch::Scratch;
-use crate::support::lock_within;
+use crate::support::{PATIENCE, lock_within};
 
 mod wrong;
 
@@ -24,7 +23,7 @@ async fn holder() {
     let path = |variable| std::env::var_os(variable).map(PathBuf::from);
     let folder = path(FOLDER).map(FileStore::new);
     let Some(store) = folder.or_else(|| path(FILE).map(FileStore::single_file)) else { return };
-    let held = store.lock(&SessionId::default(), lock_within(Duration::from_secs(10))).await.unwrap();
+    let held = store.lock(&SessionId::default(), lock_within(PATIENCE)).await.unwrap();
     assert!(matches!(held, Lock::Held(_)));
     println!("held");
     std::future::pending::<()>().await;

@@ -3,7 +3,6 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 
 use http::{Extensions, StatusCode};
 use reqwest::Url;
@@ -16,7 +15,7 @@ use reqwest_middleware::{ClientBuilder, ClientWithMiddleware, Middleware, Next};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
-use crate::support::{Gate, Gateway, GatewayCounts};
+use crate::support::{Gate, Gateway, GatewayCounts, PATIENCE, bounded, until};
 use crate::torture::rounds;
 use crate::virtual_world::told;
 use crate::wire_storm::allow_enough_files;
@@ -51,12 +50,11 @@ impl World {
         let refresh = refresh.csrf("x-csrf", |cookies| cookies.get("csrf")).unwrap();
         let refresh = set_up(refresh.login_path("/api/web/login").logout(gateway.at("logout")).unwrap());
         let cookies = Arc::clone(refresh.cookies());
-        let session = Session::new(refresh);
+        let session = Session::builder(refresh).attempt_timeout(PATIENCE).wait_timeout(PATIENCE).build();
         let auth = AuthRefresh::new(&session, Origins::new(gateway.url()).unwrap());
-        let http = auth.guard(reqwest::Client::builder()).build().unwrap();
-        let client = ClientBuilder::new(http).with(auth);
-        let client = if let Some(inner) = inner { client.with(inner) } else { client };
-        Self { gateway, session, client: client.build(), cookies }
+        let client = auth.client_builder(reqwest::Client::builder());
+        let client = if let Some(inner) = inner { client.inside(inner) } else { client };
+        Self { gateway, session, client: client.build().unwrap(), cookies }
     }
 
     /// Somebody is logged in.
@@ -101,7 +99,7 @@ async fn a_thousand_requests_unauthorized_together() {
             retried && echo["session"] == 2 && echo["csrf"] == "csrf-2"
         });
     }
-    let crowd = tokio::time::timeout(Duration::from_secs(60), crowd.join_all()).await.expect("nothing hangs");
+    let crowd = bounded(|| "the crowd's answers", crowd.join_all()).await;
     let ok = crowd.into_iter().filter(|ok| *ok).count();
     let told = world.gateway.counts();
     println!("figure: cookie_storm_refresh_calls = {} calls", told.refresh_calls);
@@ -211,9 +209,7 @@ async fn a_login_right_after_a_logout_keeps_its_cookies() {
     let world = World::logged_in().await;
     let session = world.session.clone();
     let logout = tokio::spawn(async move { session.logout().await });
-    while !matches!(world.session.state(), State::LoggedOut { .. }) {
-        tokio::task::yield_now().await;
-    }
+    until("the logout", || matches!(world.session.state(), State::LoggedOut { .. })).await;
     assert_eq!(world.log_in("right").await, 200);
     drop(logout.await.unwrap().unwrap());
     assert_eq!(world.cookie("session").as_deref(), Some("session-2"));
@@ -244,7 +240,7 @@ impl Middleware for Slow {
 /// the refresh lands: the cookies are those of the login all the same.
 #[tokio::test]
 async fn a_refresh_that_lands_in_the_middle_of_a_login_does_not_undo_it() {
-    let slow = Gate::opened();
+    let slow = Gate::opened("the answers to logins");
     let world = World::behind(Slow(slow.clone())).await;
     assert_eq!(world.log_in("right").await, 200);
     world.gateway.expire();

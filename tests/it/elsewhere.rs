@@ -11,6 +11,8 @@ use tokio::time::sleep;
 
 use crate::gated_world::{Gate, World, Worth, auth_error, status};
 use crate::scratch::Scratch;
+use crate::support::bounded;
+use crate::virtual_world::heard;
 
 const FOREIGN: Version = Version::new(LoginId::from_bits(99), 4);
 
@@ -30,14 +32,14 @@ async fn a_login_elsewhere_is_seen_by_the_next_request_without_a_call() {
     let world = dead().await;
     let asked = world.grant.ask.knocks();
     let mut events = world.session.events();
-    assert!(matches!(events.next().await, Some(Event::Now(State::NeedsLogin { .. }))));
+    assert!(matches!(heard(&mut events).await, Some(Event::Now(State::NeedsLogin { .. }))));
     world.store.put(FOREIGN, world.tokens("c", Worth::Good)).await;
     sleep(EVERY).await;
     let requests: Vec<_> = (0..20).map(|_| tokio::spawn(status(world.get("c")))).collect();
     for request in requests {
         assert_eq!(request.await.unwrap().unwrap(), 200);
     }
-    assert!(matches!(events.next().await, Some(Event::LoggedIn(FOREIGN))));
+    assert!(matches!(heard(&mut events).await, Some(Event::LoggedIn(FOREIGN))));
     assert!(matches!(world.session.state(), State::LoggedIn { version: FOREIGN, saved: true, .. }));
     assert_eq!(world.grant.ask.knocks(), asked);
     let (locked, released) = world.store.locked_and_released();
@@ -140,7 +142,7 @@ async fn a_daemon_sees_the_login_of_the_command_line_beside_it() {
             }
         }
     };
-    let token = tokio::time::timeout(Duration::from_secs(10), seen).await.unwrap();
+    let token = bounded(|| "the daemon to see the login", seen).await;
     assert_eq!(token.expose_secret(), "of-the-command");
     assert!(FileStore::new(folder.join("tokens")).load(&SessionId::default()).await.unwrap().is_some());
 }

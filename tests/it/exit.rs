@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use http::{Extensions, StatusCode};
@@ -12,8 +13,9 @@ use reqwest_auth_refresh::{
 };
 use reqwest_middleware::{ClientBuilder, Middleware, Next};
 use secrecy::ExposeSecret;
+use tokio::sync::Notify;
 
-use crate::support::found_instead;
+use crate::support::{PATIENCE, bounded, bounded_thread, found_instead};
 use crate::torture::rounds;
 use crate::virtual_world::{API, response};
 
@@ -60,13 +62,13 @@ impl TokenStore for OneFile {
     }
 }
 
-/// An API that answers after 20 ms.
-struct Api;
+/// An API that answers when the issuer was asked.
+struct Api(Arc<Notify>);
 
 #[async_trait]
 impl Middleware for Api {
     async fn handle(&self, request: Request, _: &mut Extensions, _: Next<'_>) -> reqwest_middleware::Result<Response> {
-        tokio::time::sleep(Duration::from_millis(20)).await;
+        bounded(|| "a call to the issuer", self.0.notified()).await;
         Ok(response(&request, StatusCode::OK))
     }
 }
@@ -81,20 +83,24 @@ fn rotated(folder: &Path) -> PathBuf {
 #[ignore = "torture: the child that another test starts; by itself it does nothing"]
 fn child() {
     let Some(folder) = std::env::var_os(FOLDER).map(PathBuf::from) else { return };
-    let issuer = rotated(&folder);
+    let left_beside = std::env::var_os(LEFT_BESIDE).is_some();
+    // However slow the machine is, who waits waits long enough, and who does not wait ends too early.
+    let (takes, waits) = if left_beside { (PATIENCE, Duration::ZERO) } else { (Duration::from_millis(100), PATIENCE) };
+    let (issuer, asked) = (rotated(&folder), Arc::new(Notify::new()));
+    let api = Api(Arc::clone(&asked));
     let refresher = move |_: RefreshRequest| {
-        let issuer = issuer.clone();
+        let (issuer, asked) = (issuer.clone(), Arc::clone(&asked));
         async move {
             // It rotates when it is asked, and its answer takes a while.
             std::fs::write(issuer, "").map_err(RefreshError::unavailable)?;
-            tokio::time::sleep(Duration::from_millis(100)).await;
+            asked.notify_one();
+            tokio::time::sleep(takes).await;
             Tokens::new("second").map_err(RefreshError::unavailable)
         }
     };
     let session = Session::builder(refresher).store(OneFile::of(&folder)).build();
-    let auth = AuthRefresh::new(&session, Origins::new(API).unwrap());
-    let auth = if std::env::var_os(LEFT_BESIDE).is_some() { auth.early_wait(Duration::ZERO) } else { auth };
-    let client = ClientBuilder::new(reqwest::Client::new()).with(auth).with(Api).build();
+    let auth = AuthRefresh::new(&session, Origins::new(API).unwrap()).early_wait(waits);
+    let client = ClientBuilder::new(reqwest::Client::new()).with(auth).with(api).build();
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let status = runtime.block_on(client.get(API).send()).unwrap().status();
     std::process::exit(i32::from(status != StatusCode::OK));
@@ -114,7 +120,8 @@ fn is_lost(folder: &Path, left_beside: bool) -> bool {
     if left_beside {
         program.env(LEFT_BESIDE, "");
     }
-    let ended = program.stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap();
+    program.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    let ended = bounded_thread(PATIENCE, "the end of a program", move || program.status().unwrap());
     assert!(ended.success(), "{ended}");
     assert!(rotated(folder).exists(), "the issuer was asked");
     let lost = file.read().tokens().unwrap().access_token().unwrap().expose_secret() == "first";

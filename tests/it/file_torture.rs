@@ -15,8 +15,7 @@ use secrecy::ExposeSecret;
 use crate::child::Process;
 use crate::file_store::{DEFAULT, NEWER};
 use crate::scratch::{Scratch, names_in};
-use crate::support::lock_within;
-use crate::support::put;
+use crate::support::{PATIENCE, lock_within, put, until_blocking};
 use crate::torture::{Chance, rounds};
 
 /// What a child is to do, and where. Without them there is no child.
@@ -393,9 +392,7 @@ fn attacked(swaps: usize, save: impl Fn(&Path, u64) -> bool + Sync) -> (usize, u
         for _swap in 0..swaps {
             let before = tried.load(Ordering::SeqCst);
             attack(&scratch, &mut chance);
-            while tried.load(Ordering::SeqCst) < before + 3 {
-                std::thread::yield_now();
-            }
+            until_blocking(PATIENCE, "three saves", || (tried.load(Ordering::SeqCst) >= before + 3).then_some(()));
             let intact = fs::read(outside.join("victim")).is_ok_and(|bytes| bytes == b"victim");
             let nothing_else = names_in(&outside).len() == 1;
             if !intact || !nothing_else {

@@ -18,7 +18,7 @@ use secrecy::ExposeSecret;
 use tokio::sync::{OwnedMutexGuard, watch};
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::support::put;
+use crate::support::{bounded, put};
 use crate::virtual_issuer::{Issuer, user_of};
 use crate::virtual_world::{API, VirtualClock, bearer, response};
 
@@ -86,7 +86,10 @@ impl Door {
 
     async fn pass(&self) -> Result<(), Shut> {
         self.knocks.fetch_add(1, SeqCst);
-        drop(self.held.subscribe().wait_for(|held| !held).await);
+        let mut held = self.held.subscribe();
+        if *held.borrow() {
+            drop(bounded(|| "a door to open", held.wait_for(|held| !held)).await);
+        }
         let (gate, takes) = *self.gate.lock().unwrap();
         match gate {
             Gate::Ok => {}

@@ -14,11 +14,13 @@ use tokio::task::yield_now;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::gated_world::{Api, Door, World, Worth, auth_error, client, get, status};
+use crate::support::until;
 use crate::virtual_issuer::Issuer;
-use crate::virtual_world::VirtualClock;
+use crate::virtual_world::{VirtualClock, heard};
 
+/// Its clock stands still while it works, and jumps to the next timer when it has nothing to do.
 fn runtime() -> Runtime {
-    Builder::new_current_thread().enable_all().build().unwrap()
+    Builder::new_current_thread().enable_all().start_paused(true).build().unwrap()
 }
 
 /// How far a flight has come when its runtime is left.
@@ -57,9 +59,7 @@ fn left_at(leg: Leg, there: &Runtime, set: impl FnOnce(SessionBuilder) -> Sessio
             assert!(status(world.get("a")).now_or_never().is_none());
         } else {
             drop(tokio::spawn(status(world.get("a"))));
-            while door.knocks() == knocks {
-                yield_now().await;
-            }
+            until(format!("a knock at {leg:?}"), || door.knocks() > knocks).await;
         }
         world
     })
@@ -89,11 +89,14 @@ fn a_flight_whose_runtime_stands_still() {
                 assert!(error.is_timeout() && error.is_transient(), "{leg:?} {error:?}");
             }
             assert!(world.session.flush().await.unwrap_err().is_timeout());
-            let took = began.elapsed();
-            assert!(took >= bound && took < bound * 20, "{took:?}");
+            // One after the other: the requests, which the first token waits with, and the flush.
+            assert_eq!(began.elapsed(), 2 * bound);
         });
         leg.door(&world).open();
-        there.block_on(world.session.flush()).unwrap();
+        there.block_on(async {
+            tokio::time::advance(bound).await;
+            world.session.flush().await.unwrap();
+        });
         let asked = world.grant.ask.knocks();
         assert_eq!((asked, world.issuer.rotations(), world.issuer.reuses()), (1, 1, 0), "{leg:?}");
         here.block_on(async {
@@ -118,9 +121,7 @@ fn a_login_beside_a_flight_whose_runtime_stands_still() {
         });
         leg.door(&world).open();
         there.block_on(async {
-            while world.store.is_locked() {
-                yield_now().await;
-            }
+            until("the lock", || !world.store.is_locked()).await;
         });
         here.block_on(async {
             world.session.flush().await.unwrap();
@@ -138,7 +139,7 @@ fn a_flight_whose_runtime_has_ended() {
         let world = left_at(leg, &there, |session| session);
         here.block_on(async {
             let mut events = world.session.events();
-            assert!(matches!(events.next().await, Some(Event::Now(State::LoggedIn { .. }))));
+            assert!(matches!(heard(&mut events).await, Some(Event::Now(State::LoggedIn { .. }))));
             let requests: Vec<_> = (0..5).map(|_| tokio::spawn(status(world.get("b")))).collect();
             let token = tokio::spawn({
                 let session = world.session.clone();
@@ -162,14 +163,14 @@ fn a_flight_whose_runtime_has_ended() {
             assert_eq!(world.store.is_locked(), leg == Leg::Save, "{leg:?}");
             if leg == Leg::Save {
                 // What came is in memory, and told; the next request sees to it that it is saved.
-                assert!(matches!(events.next().await, Some(Event::StoreFailed(_))));
-                assert!(matches!(events.next().await, Some(Event::Refreshed(_))));
+                assert!(matches!(heard(&mut events).await, Some(Event::StoreFailed(_))));
+                assert!(matches!(heard(&mut events).await, Some(Event::Refreshed(_))));
                 assert!(matches!(world.session.state(), State::LoggedIn { saved: false, .. }));
             }
             assert_eq!(status(world.get("next")).await.unwrap(), 200, "{leg:?}");
             let saved = async {
                 while !matches!(world.session.state(), State::LoggedIn { saved: true, .. }) {
-                    yield_now().await;
+                    sleep(Duration::from_millis(1)).await;
                 }
             };
             timeout(Duration::from_secs(10), saved).await.unwrap_or_else(|_| panic!("{leg:?}"));
@@ -224,9 +225,7 @@ fn a_first_load_whose_runtime_has_ended() {
         let world = World::of(Worth::Good).await;
         world.store.load.hold();
         drop(tokio::spawn(status(world.get("a"))));
-        while world.store.load.knocks() == 0 {
-            yield_now().await;
-        }
+        until("a load", || world.store.load.knocks() > 0).await;
         world
     });
     here.block_on(async {
@@ -258,9 +257,9 @@ fn a_session_needs_no_runtime_to_be_made() {
     runtime().block_on(async {
         session.login(Tokens::new("old").unwrap()).await.unwrap();
         session.refresh().await.unwrap();
-        assert!(matches!(events.next().await, Some(Event::Now(State::NotLoaded))));
-        assert!(matches!(events.next().await, Some(Event::LoggedIn(_))));
-        assert!(matches!(events.next().await, Some(Event::Refreshed(_))));
+        assert!(matches!(heard(&mut events).await, Some(Event::Now(State::NotLoaded))));
+        assert!(matches!(heard(&mut events).await, Some(Event::LoggedIn(_))));
+        assert!(matches!(heard(&mut events).await, Some(Event::Refreshed(_))));
     });
 }
 
@@ -288,7 +287,8 @@ async fn dropping_the_last_handle_with_tokens_that_are_not_saved() {
     assert_eq!(status(get(&client, "a")).await.unwrap(), 200);
     drop((session, client));
     store.save.set(crate::gated_world::Gate::Ok);
-    sleep(Duration::from_secs(1)).await;
+    // The longest pause after one failure, and a tick of the timer.
+    sleep(Duration::from_millis(1_010)).await;
     assert!(issuer.is_newest(store.record().await.unwrap().tokens().unwrap()));
     assert!(!store.is_locked());
 }
@@ -438,12 +438,12 @@ async fn events_come_in_order_and_begin_with_the_state() {
     refresh_often(&session, 1).await;
 
     assert!(
-        matches!(events.next().await, Some(Event::Now(State::LoggedIn { version, .. })) if version.generation == 0)
+        matches!(heard(&mut events).await, Some(Event::Now(State::LoggedIn { version, .. })) if version.generation == 0)
     );
-    assert_eq!([generation(events.next().await), generation(events.next().await)], [1, 2]);
-    assert!(matches!(events.next().await, Some(Event::LoggedOut)));
-    let Some(Event::LoggedIn(login)) = events.next().await else { panic!() };
-    assert_eq!(generation(events.next().await), 1);
+    assert_eq!([generation(heard(&mut events).await), generation(heard(&mut events).await)], [1, 2]);
+    assert!(matches!(heard(&mut events).await, Some(Event::LoggedOut)));
+    let Some(Event::LoggedIn(login)) = heard(&mut events).await else { panic!() };
+    assert_eq!(generation(heard(&mut events).await), 1);
     assert!(events.next().now_or_never().is_none());
 
     let Some(Event::Now(State::LoggedIn { version, saved, .. })) = late.next().await else { panic!() };
@@ -456,14 +456,14 @@ async fn events_come_in_order_and_begin_with_the_state() {
 async fn a_reader_that_falls_behind_learns_how_much_it_missed() {
     let session = refreshable().await;
     let mut events = session.events();
-    assert!(matches!(events.next().await, Some(Event::Now(_))));
+    assert!(matches!(heard(&mut events).await, Some(Event::Now(_))));
     refresh_often(&session, 16).await;
-    assert_eq!(generation(events.next().await), 1, "sixteen wait for it");
+    assert_eq!(generation(heard(&mut events).await), 1, "sixteen wait for it");
     // Fifteen are left, and 8 of them make room for later ones.
     refresh_often(&session, 9).await;
-    assert!(matches!(events.next().await, Some(Event::Missed(8))));
+    assert!(matches!(heard(&mut events).await, Some(Event::Missed(8))));
     for number in 10..=25 {
-        assert_eq!(generation(events.next().await), number);
+        assert_eq!(generation(heard(&mut events).await), number);
     }
     assert!(events.next().now_or_never().is_none());
 }
@@ -476,8 +476,8 @@ async fn a_reader_that_never_reads_slows_nobody() {
     refresh_often(&session, 500).await;
     assert_eq!(began.elapsed(), Duration::from_secs(500 * 11), "not a moment more than the pauses of this test");
     for mut events in unread {
-        assert!(matches!(events.next().await, Some(Event::Now(_))));
-        assert!(matches!(events.next().await, Some(Event::Missed(484))));
-        assert_eq!(generation(events.next().await), 485);
+        assert!(matches!(heard(&mut events).await, Some(Event::Now(_))));
+        assert!(matches!(heard(&mut events).await, Some(Event::Missed(484))));
+        assert_eq!(generation(heard(&mut events).await), 485);
     }
 }

@@ -8,8 +8,8 @@ mod ending;
 mod forgetting;
 mod listening;
 mod logged_out;
+mod named_api;
 mod resting;
-mod token_origins;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

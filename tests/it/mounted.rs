@@ -10,8 +10,7 @@ use reqwest_auth_refresh::{
 use tokio::time::sleep;
 
 use crate::scratch::Scratch;
-use crate::support::lock_within;
-use crate::support::{Api, Issuer, Tally};
+use crate::support::{Api, Issuer, PATIENCE, Tally, bounded, lock_within};
 use crate::wire_world::Wire;
 
 /// The longest pause after one failure, and some time for the disk.
@@ -89,7 +88,7 @@ fn login(issuer: &Issuer, user: &str) -> Tokens {
 
 /// The name of the next event.
 async fn next(events: &mut Events) -> String {
-    let event = tokio::time::timeout(Duration::from_secs(5), events.next()).await.unwrap().unwrap();
+    let event = bounded(|| "an event", events.next()).await.unwrap();
     format!("{event:?}").split('(').next().unwrap().to_owned()
 }
 
@@ -101,7 +100,7 @@ fn is_saved(session: &Session) -> bool {
 async fn saved(session: &Session) -> Duration {
     let began = Instant::now();
     while !is_saved(session) {
-        assert!(began.elapsed() < Duration::from_secs(30), "{:?}", session.state());
+        assert!(began.elapsed() < PATIENCE, "{:?}", session.state());
         sleep(Duration::from_millis(5)).await;
     }
     began.elapsed()

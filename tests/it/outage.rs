@@ -17,7 +17,9 @@ use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, interval, sleep};
 
+use crate::support::bounded;
 use crate::torture::rounds;
+use crate::unlocked::Unlocked;
 use crate::virtual_issuer::Issuer;
 use crate::virtual_world::{API, Canned, VirtualClock, client, told};
 
@@ -207,18 +209,18 @@ async fn a_rejection_is_not_believed_while_the_store_holds_something_newer() {
             let (issuer, asks, go) = (issuer.clone(), Arc::clone(&asks), Arc::clone(&go));
             async move {
                 asks.notify_one();
-                go.notified().await;
+                bounded(|| "the other one to ask", go.notified()).await;
                 issuer.refresh(request).await
             }
         }
     };
-    let session = Session::builder(refresher).clock(VirtualClock::start()).store(store).build();
+    let session = Session::builder(refresher).clock(VirtualClock::start()).store(Unlocked(store)).build();
     let mut events = session.events();
     issuer.end_access_tokens();
     let (api, sent) = Canned::new(issuer.api(LATENCY));
     let client = client(&session, api);
     let ours = tokio::spawn(async move { crowd(&client, 100).await });
-    asks.notified().await;
+    bounded(|| "a refresh", asks.notified()).await;
     other.refresh().await.unwrap();
     go.notify_one();
 

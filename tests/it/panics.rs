@@ -14,7 +14,8 @@ use reqwest_auth_refresh::{
 use tokio::time::sleep;
 
 use crate::gated_world::{Gate, GatedStore, World, Worth, auth_error, client, status};
-use crate::virtual_world::{API, VirtualClock};
+use crate::support::until;
+use crate::virtual_world::{API, VirtualClock, heard};
 
 /// Without a word from the panic hook.
 fn panic_quietly() -> ! {
@@ -52,12 +53,12 @@ async fn on_needs_login() {
         assert!(auth_error(request.await.unwrap()).needs_login());
     }
     assert_eq!(calls.load(SeqCst), 1);
-    assert!(matches!(events.next().await, Some(Event::Now(State::NotLoaded))));
-    assert!(matches!(events.next().await, Some(Event::LoggedIn(_))));
-    assert!(matches!(events.next().await, Some(Event::NeedsLogin(_))));
-    assert!(matches!(events.next().await, Some(Event::CallbackFailed)));
+    assert!(matches!(heard(&mut events).await, Some(Event::Now(State::NotLoaded))));
+    assert!(matches!(heard(&mut events).await, Some(Event::LoggedIn(_))));
+    assert!(matches!(heard(&mut events).await, Some(Event::NeedsLogin(_))));
+    assert!(matches!(heard(&mut events).await, Some(Event::CallbackFailed)));
     world.session.login(world.tokens("b", Worth::Good)).await.unwrap();
-    assert!(matches!(events.next().await, Some(Event::LoggedIn(_))));
+    assert!(matches!(heard(&mut events).await, Some(Event::LoggedIn(_))));
     assert_eq!(status(world.get("b")).await.unwrap(), 200);
     assert_eq!(calls.load(SeqCst), 1);
 }
@@ -72,9 +73,9 @@ async fn resend_with() {
     let response = request.resend_with(|| -> Body { panic_quietly() }).send().await.unwrap();
     assert_eq!(response.status(), 401);
     assert_eq!(response.extensions().get::<NotRetryable>(), Some(&NotRetryable::Body));
-    assert!(matches!(events.next().await, Some(Event::Now(_))));
-    assert!(matches!(events.next().await, Some(Event::Refreshed(_))));
-    assert!(matches!(events.next().await, Some(Event::CallbackFailed)));
+    assert!(matches!(heard(&mut events).await, Some(Event::Now(_))));
+    assert!(matches!(heard(&mut events).await, Some(Event::Refreshed(_))));
+    assert!(matches!(heard(&mut events).await, Some(Event::CallbackFailed)));
     assert_eq!(world.issuer.rotations(), 1);
     assert_eq!(status(world.get("next")).await.unwrap(), 200);
 }
@@ -297,9 +298,7 @@ async fn a_lock_that_is_dropped_with_its_flight() {
             runtime.block_on(async {
                 let knocks = grant.ask.knocks();
                 drop(tokio::spawn(async move { session_there.refresh().await }));
-                while grant.ask.knocks() == knocks {
-                    tokio::task::yield_now().await;
-                }
+                until("a call to the issuer", || grant.ask.knocks() > knocks).await;
             });
             drop(runtime);
         });

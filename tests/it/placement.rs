@@ -44,8 +44,7 @@ async fn session() -> Session {
 
 fn client(session: &Session, placement: Placement) -> (ClientWithMiddleware, Api) {
     let (auth, api) = (AuthRefresh::new(session, Origins::new(API).unwrap()).placement(placement), Api::default());
-    let http = auth.guard(reqwest::Client::builder()).build().unwrap();
-    (ClientBuilder::new(http).with(auth).with(api.clone()).build(), api)
+    (auth.client_builder(reqwest::Client::builder()).inside(api.clone()).build().unwrap(), api)
 }
 
 #[tokio::test]
@@ -65,6 +64,21 @@ async fn a_header_holds_the_prefix_and_the_token_in_both_sendings() {
         let values: Vec<_> = got.iter().map(|(_, headers)| headers[name].to_str().unwrap()).collect();
         assert_eq!(values, ["first", "second", "second"].map(|token| format!("{prefix}{token}")));
         assert!(got.iter().all(|(_, headers)| headers.len() == 1 && headers[name].is_sensitive()), "{got:?}");
+    }
+}
+
+/// Another scheme stands in `Authorization` too, so any client will do.
+#[tokio::test]
+async fn a_scheme_goes_over_any_client() {
+    for (scheme, prefix) in [("Token", "Token "), ("Zoho-oauthtoken", "Zoho-oauthtoken "), ("", "")] {
+        let (session, api) = (session().await, Api::default());
+        let auth = AuthRefresh::new(&session, Origins::new(API).unwrap()).scheme(scheme).unwrap();
+        let client = ClientBuilder::new(reqwest::Client::new()).with(auth).with(api.clone()).build();
+        assert_eq!(client.get(API).send().await.unwrap().status(), 200);
+        let got = api.got();
+        let values: Vec<_> = got.iter().map(|(_, headers)| headers["authorization"].to_str().unwrap()).collect();
+        assert_eq!(values, ["first", "second"].map(|token| format!("{prefix}{token}")));
+        assert!(got.iter().all(|(_, headers)| headers.len() == 1 && headers["authorization"].is_sensitive()));
     }
 }
 

@@ -11,6 +11,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use crate::support::bounded;
+
 /// One request as it came.
 #[derive(Clone)]
 pub(crate) struct Asked {
@@ -30,6 +32,18 @@ impl Asked {
         let value = values.next();
         assert!(values.next().is_none(), "{name} comes twice");
         value
+    }
+
+    /// Whether this text is anywhere in it.
+    pub(crate) fn shows(&self, text: &str) -> bool {
+        let shows = |bytes: &[u8]| bytes.windows(text.len()).any(|window| window == text.as_bytes());
+        shows(&self.head) || shows(&self.body)
+    }
+
+    /// The path and the query that were asked for.
+    pub(crate) fn target(&self) -> String {
+        let line = self.head.split(|byte| *byte == b' ').nth(1).unwrap_or_default();
+        String::from_utf8_lossy(line).into_owned()
     }
 
     /// This member of the form in the body.
@@ -129,8 +143,8 @@ impl RawServer {
     /// Waits until everyone has hung up.
     pub(crate) async fn left_alone(&self) {
         let mut open = self.open.clone();
-        let left = tokio::time::timeout(Duration::from_secs(10), open.wait_for(|open| *open == 0)).await;
-        left.expect("everyone hangs up within 10 s").expect("the server is up");
+        let left = bounded(|| "everyone to hang up", open.wait_for(|open| *open == 0)).await;
+        drop(left.expect("the server is up"));
     }
 }
 

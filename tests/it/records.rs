@@ -13,14 +13,14 @@ fn record() -> Record {
     let tokens = tokens.with_token_type("Bearer").with_scope("read write");
     let tokens = tokens.with_issued_at(UNIX_EPOCH + Duration::from_millis(1_700_000_000_456));
     let tokens = tokens.with_expires_at(UNIX_EPOCH + Duration::from_millis(1_800_000_000_123));
-    let extra = json!({"id_token": "canary", "filler": "f".repeat(704), "nested": {"a": [1, null, 1.5]}});
+    let extra = json!({"id_token": "canary", "filler": "f".repeat(684), "nested": {"a": [1, null, 1.5]}});
     let tokens = tokens.with_extra(serde_json::from_value(extra).unwrap());
     Record::of_tokens("default", Version::new(LoginId::from_bits(0xCAFE << 100), 7), tokens)
 }
 
 /// A logout of the same login.
 fn tombstone() -> &'static [u8] {
-    br#"{"major":1,"login":"cafe","generation":8,"tombstone":{"why":"logged_out","since":1}}"#
+    br#"{"major":1,"session":"default","login":"cafe","generation":8,"tombstone":{"why":"logged_out","since":1}}"#
 }
 
 fn is_unreadable(bytes: &[u8]) -> bool {
@@ -63,14 +63,14 @@ fn what_is_no_record_is_unreadable_and_not_quoted() {
         r#"{"major":4294967296}"#,
         r#"{"major":null}"#,
         r#"{"major":1}"#,
-        r#"{"major":1,"major":1,"login":"cafe","generation":7,"tokens":{"access_token":"canary"}}"#,
-        r#"{"major":1,"login":"canary","generation":7,"tokens":{"access_token":"canary"}}"#,
-        r#"{"major":1,"login":"","generation":7,"tokens":{"access_token":"canary"}}"#,
-        r#"{"major":1,"login":"1ffffffffffffffffffffffffffffffff","generation":7,"tokens":{"access_token":"canary"}}"#,
-        r#"{"major":1,"login":7,"generation":7,"tokens":{"access_token":"canary"}}"#,
-        r#"{"major":1,"login":"cafe","generation":"canary","tokens":{"access_token":"canary"}}"#,
-        r#"{"major":1,"login":"cafe","generation":-1,"tokens":{"access_token":"canary"}}"#,
-        r#"{"major":1,"login":"cafe","generation":18446744073709551616,"tokens":{"access_token":"canary"}}"#,
+        r#"{"major":1,"major":1,"session":"default","session":"default","login":"cafe","generation":7,"tokens":{"access_token":"canary"}}"#,
+        r#"{"major":1,"session":"default","login":"canary","generation":7,"tokens":{"access_token":"canary"}}"#,
+        r#"{"major":1,"session":"default","login":"","generation":7,"tokens":{"access_token":"canary"}}"#,
+        r#"{"major":1,"session":"default","login":"1ffffffffffffffffffffffffffffffff","generation":7,"tokens":{"access_token":"canary"}}"#,
+        r#"{"major":1,"session":"default","login":7,"generation":7,"tokens":{"access_token":"canary"}}"#,
+        r#"{"major":1,"session":"default","login":"cafe","generation":"canary","tokens":{"access_token":"canary"}}"#,
+        r#"{"major":1,"session":"default","login":"cafe","generation":-1,"tokens":{"access_token":"canary"}}"#,
+        r#"{"major":1,"session":"default","login":"cafe","generation":18446744073709551616,"tokens":{"access_token":"canary"}}"#,
     ];
     let contents = [
         r#""x":"canary""#,
@@ -97,7 +97,8 @@ fn what_is_no_record_is_unreadable_and_not_quoted() {
         r#""tombstone":{"why":"rejected","code":1,"since":1}"#,
         &format!(r#""later":{deep}"#),
     ];
-    let contents = contents.map(|content| format!(r#"{{"major":1,"login":"cafe","generation":7,{content}}}"#));
+    let contents =
+        contents.map(|content| format!(r#"{{"major":1,"session":"default","login":"cafe","generation":7,{content}}}"#));
     for nonsense in nonsense.into_iter().chain(contents.iter().map(String::as_str)) {
         assert!(is_unreadable(nonsense.as_bytes()), "{nonsense:.200}");
     }

@@ -20,6 +20,7 @@ use std::fmt;
 use std::panic;
 use std::sync::{Arc, Mutex, Once};
 
+use crate::child::alone;
 use canaries::{ACCESS, ALL, CLIENT, Canary, ID_TOKEN, QUERY, REFRESH};
 use reqwest_auth_refresh::AuthError;
 pub(crate) use shown::Log;
@@ -34,9 +35,18 @@ const TARGETS: [&str; 3] = [
     "reqwest_auth_refresh::store::keyring::keyring_or_file",
 ];
 
-/// What is public and no type of ours with a `Debug`.
-const TRAITS: [&str; 7] =
-    ["Clock", "ExposeSecret", "LockGuard", "Refresher", "RequestBuilderExt", "SecretString", "TokenStore"];
+/// What is public and no type of ours with a `Debug`, or has no values.
+const NEVER_SHOWN: [&str; 9] = [
+    "AnyClient",
+    "Clock",
+    "ExposeSecret",
+    "LockGuard",
+    "OwnClient",
+    "Refresher",
+    "RequestBuilderExt",
+    "SecretString",
+    "TokenStore",
+];
 
 /// The names that the crate's front page exports.
 fn exported() -> BTreeSet<&'static str> {
@@ -68,6 +78,10 @@ fn write_panics_down() {
 
 #[tokio::test]
 async fn no_canary_gets_out() {
+    // What is logged depends on who else listens in this process, and the panic hook is everybody's.
+    if !alone("redaction::no_canary_gets_out") {
+        return;
+    }
     write_panics_down();
     let log = Log::begin();
     let shown = Shared::default();
@@ -88,7 +102,7 @@ async fn no_canary_gets_out() {
         seen.events,
         BTreeSet::from(events.map(str::to_owned)).into_iter().chain(["StoreFailed".to_owned()]).collect()
     );
-    let is_type = |name: &&&str| name.starts_with(char::is_uppercase) && !TRAITS.contains(name);
+    let is_type = |name: &&&str| name.starts_with(char::is_uppercase) && !NEVER_SHOWN.contains(name);
     let missing: Vec<_> =
         exported().into_iter().filter(|name| is_type(&name) && !shown.types.contains(*name)).collect();
     assert!(missing.is_empty(), "public types that were never shown: {missing:?}");

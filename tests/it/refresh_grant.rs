@@ -4,7 +4,6 @@
 use std::io::ErrorKind;
 use std::pin::pin;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use reqwest::redirect;
@@ -13,9 +12,9 @@ use secrecy::ExposeSecret;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
-use tokio::time::timeout;
 
 use crate::error_texts::{is_marked, told};
+use crate::support::{PATIENCE, bounded};
 
 const GOOD: &str = r#"{"access_token":"new-at","refresh_token":"new-rt","expires_in":"60"}"#;
 
@@ -109,14 +108,11 @@ async fn read_request(stream: &mut TcpStream) -> Option<Seen> {
     }
 }
 
-/// How long a test waits for what should happen at once.
-const PATIENCE: Duration = Duration::from_secs(10);
-
 /// Asks `grant` for new tokens in place of ones with this refresh token.
 async fn refresh(grant: &RefreshGrant, refresh_token: &str) -> Result<Tokens, RefreshError> {
     let old = Tokens::new("canary-access").unwrap().with_refresh_token(refresh_token);
     let request = RefreshRequest::new("alice".into(), Some(Arc::new(old)), RefreshReason::Expired, PATIENCE);
-    timeout(PATIENCE, grant.refresh(request)).await.expect("the refresh hangs")
+    bounded(|| "the refresh", grant.refresh(request)).await
 }
 
 #[tokio::test]
@@ -340,7 +336,7 @@ async fn dropping_a_refresh_ends_its_connection() {
                 asked = was_asked => asked.unwrap(),
             }
         }
-        let more = timeout(PATIENCE, issuer).await.expect("the connection is still up");
+        let more = bounded(|| "the client to hang up", issuer).await;
         assert_eq!(more.unwrap(), 0);
     }
 }

@@ -18,6 +18,7 @@ use reqwest_auth_refresh::{
 use reqwest_middleware::{ClientBuilder, ClientWithMiddleware, Middleware, Next, RequestBuilder};
 use tokio::time::{Instant, sleep};
 
+use crate::child::alone;
 use crate::virtual_issuer::Issuer;
 use crate::virtual_world::{API, VirtualClock, told};
 
@@ -516,6 +517,10 @@ fn what_is_left_alone_passes_untouched_and_the_log_says_why() {
         }
     }
     type Ask = fn(RequestBuilder) -> RequestBuilder;
+    // What is logged depends on who else listens in this process.
+    if !alone("retry::what_is_left_alone_passes_untouched_and_the_log_says_why") {
+        return;
+    }
     let table: [(&str, Ask, &str); 7] = [
         ("https://other.example.com/", |request| request, "its origin is not one that tokens may be sent to"),
         ("http://api.example.com/", |request| request, "its origin is not one that tokens may be sent to"),

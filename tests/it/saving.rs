@@ -12,6 +12,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::gated_world::{FIRST, Gate, World, Worth, auth_error, status};
 use crate::virtual_issuer::user_of;
+use crate::virtual_world::heard;
 
 /// A login that nobody here has seen.
 const FOREIGN: Version = Version::new(LoginId::from_bits(99), 4);
@@ -38,7 +39,7 @@ async fn due() -> World {
 
 async fn events_of(world: &World) -> Events {
     let mut events = world.session.events();
-    assert!(matches!(events.next().await, Some(Event::Now(_))));
+    assert!(matches!(heard(&mut events).await, Some(Event::Now(_))));
     events
 }
 

@@ -218,7 +218,7 @@ async fn every_member_that_stands_in_the_clear_is_vouched_for() {
     let twin = SealingKey::new("twin", &[key_byte("2026"); 32]).unwrap();
     let bytes = Bytes::default();
     let store = Sealed::new(bytes.clone(), both.opening(twin).unwrap());
-    let record = record(7, CANARY).with_registration("app");
+    let record = self::record(7, CANARY).with_registration("app");
     put(&store, &SessionId::default(), &record).await.unwrap();
     let whole = bytes.get();
     let of_2025 = {
@@ -259,6 +259,13 @@ async fn every_member_that_stands_in_the_clear_is_vouched_for() {
         bytes.edit(|value| *value.pointer_mut(member).unwrap() = to);
         assert!(read(&store).await.unwrap_err().is_unavailable(), "{member}");
     }
+    // A registration of no letters is one, too.
+    let none = Bytes::default();
+    let store_of_none = Sealed::new(none.clone(), key("2026"));
+    put(&store_of_none, &SessionId::default(), &self::record(7, CANARY)).await.unwrap();
+    none.edit(|value| value["registration"] = json!(""));
+    assert!(read(&store_of_none).await.unwrap_err().is_unreadable());
+
     bytes.put(whole);
     bytes.edit(|value| value["major"] = json!(2));
     assert!(read(&store).await.unwrap_err().is_newer());

@@ -23,6 +23,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use secrecy::ExposeSecret;
 
 use crate::scratch::Scratch;
+use crate::support::{PATIENCE, until_blocking};
 use crate::virtual_world::{API, response};
 
 /// What a Secret Service is called on a bus.
@@ -185,7 +186,7 @@ impl Bus {
         self.keyring = Some(self.owner_other_than(before));
         let began = Instant::now();
         while !self.is_unlocked() {
-            assert!(began.elapsed() < Duration::from_secs(10), "the keyring stays locked");
+            assert!(began.elapsed() < PATIENCE, "the keyring stays locked");
         }
     }
 
@@ -197,7 +198,7 @@ impl Bus {
             if let Some(now) = now.filter(|_| now != before) {
                 return now;
             }
-            assert!(began.elapsed() < Duration::from_secs(10), "no other Secret Service comes up");
+            assert!(began.elapsed() < PATIENCE, "no other Secret Service comes up");
         }
     }
 
@@ -230,7 +231,7 @@ impl Bus {
     fn kill_keyring(&mut self) {
         self.signal(Signal::KILL);
         let gone = self.keyring.take();
-        while self.owner() == gone {}
+        until_blocking(PATIENCE, "the end of the keyring", || (self.owner() != gone).then_some(()));
     }
 
     /// A program in this session.

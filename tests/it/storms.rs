@@ -19,6 +19,7 @@ use tokio::sync::{Mutex, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
+use crate::support::bounded;
 use crate::virtual_issuer::Issuer;
 use crate::virtual_world::{API, Canned, VirtualClock, client};
 
@@ -268,7 +269,7 @@ fn holding_refusals(issuer: &Issuer) -> (impl Middleware + use<>, Arc<AtomicUsiz
             if good {
                 return StatusCode::OK;
             }
-            held.wait_for(|let_go| *let_go).await.unwrap();
+            drop(bounded(|| "the refusals to be let go", held.wait_for(|let_go| *let_go)).await.unwrap());
             StatusCode::UNAUTHORIZED
         }
     });

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::support::{
     Api, Client, Denied, Fault, Gate, Grants, Holder, Issued, Issuer, IssuerCounts, Outage, Refused, Rotation, Tally,
-    body_hash,
+    body_hash, bounded, until,
 };
 
 const LIFE: Duration = Duration::from_secs(60);
@@ -352,8 +352,10 @@ async fn an_answer_may_drip_or_never_come() {
     assert_eq!(status, StatusCode::OK);
 
     issuer.next_calls(1, &Fault::Never);
-    let never = send_refresh(&issuer, text(&second, "refresh_token"));
-    assert!(tokio::time::timeout(Duration::from_millis(50), never).await.is_err());
+    tokio::select! {
+        answer = send_refresh(&issuer, text(&second, "refresh_token")) => panic!("{answer:?}"),
+        () = until("the call", || issuer.counts().turned_away == 1) => {}
+    }
     assert_eq!(refresh(&issuer, text(&second, "refresh_token")).await.0, StatusCode::OK);
     let counts = issuer.counts();
     assert_eq!((counts.token_calls, counts.accepted, counts.turned_away, counts.reuse), (3, 2, 1, 0));
@@ -361,7 +363,7 @@ async fn an_answer_may_drip_or_never_come() {
 
 #[tokio::test]
 async fn a_gate_holds_those_who_come_and_counts_them() {
-    let gate = Gate::closed();
+    let gate = Gate::closed("the five tasks");
     let held: Vec<_> = (0..5)
         .map(|_| {
             tokio::spawn({
@@ -381,10 +383,13 @@ async fn a_gate_holds_those_who_come_and_counts_them() {
             *passed.lock().unwrap() += 1;
         }
     }));
-    while *passed.lock().unwrap() < 2 {
-        assert!(futures_util::poll!(&mut held).is_pending());
-        tokio::task::yield_now().await;
-    }
+    let two = async {
+        while *passed.lock().unwrap() < 2 {
+            assert!(futures_util::poll!(&mut held).is_pending());
+            tokio::task::yield_now().await;
+        }
+    };
+    bounded(|| "two to pass", two).await;
     for _ in 0..100 {
         assert!(futures_util::poll!(&mut held).is_pending());
         tokio::task::yield_now().await;
@@ -426,7 +431,7 @@ async fn a_call_that_has_arrived_goes_on_without_its_caller() {
     assert_eq!((issuer.counts().token_calls, issuer.counts().accepted), (1, 1));
     issuer.at_answer().open();
 
-    let (gate, late) = (Gate::closed(), Gate::closed());
+    let (gate, late) = (Gate::closed("the held calls"), Gate::closed("the held answers"));
     issuer.next_calls(1, &Fault::Hold(gate.clone()));
     issuer.next_calls(1, &Fault::HoldAnswer(late.clone()));
     let second = caller();
@@ -555,8 +560,11 @@ async fn servers_stop_when_they_are_dropped_and_come_back_on_their_port() {
     assert_eq!(http.get(&url).send().await.unwrap().status(), StatusCode::OK);
     drop(api);
     // The listener is closed by its own task, a moment later.
-    while http.get(&url).send().await.is_ok() {
-        tokio::task::yield_now().await;
-    }
+    let refused = async {
+        while http.get(&url).send().await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+    };
+    bounded(|| "the server to stop", refused).await;
     drop(http.get(&url).send().await.unwrap_err());
 }

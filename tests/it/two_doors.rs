@@ -281,13 +281,20 @@ async fn one_session_in_two_doors_is_refreshed_once_for_both() {
         side.expire();
         let mut crowd = JoinSet::new();
         for (client, api) in clients.iter().zip([&side.api, &other]) {
-            api.at_refusal().close_until(CROWD);
+            api.at_refusal().close();
             for _ in 0..CROWD {
                 let request = client.get(api.at("/orders"));
                 crowd.spawn(
                     async move { request.send().await.is_ok_and(|response| response.status() == StatusCode::OK) },
                 );
             }
+        }
+        // Both APIs refuse all of theirs before either says so: what begins while a refresh is under way is held back.
+        for api in [&side.api, &other] {
+            api.at_refusal().arrived(CROWD).await;
+        }
+        for api in [&side.api, &other] {
+            api.at_refusal().open();
         }
         let ok = crowd.join_all().await.into_iter().filter(|ok| *ok).count();
         println!("figure: one_session_two_doors_refresh_calls = {} calls", side.counts().0);

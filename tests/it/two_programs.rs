@@ -8,7 +8,7 @@ use reqwest_middleware::ClientBuilder;
 
 use crate::child::Process;
 use crate::scratch::Scratch;
-use crate::support::{Api, Fault, Issuer, Tally};
+use crate::support::{Api, Fault, Issuer, PATIENCE, Tally};
 
 /// Where a child finds its tokens. Without it there is no child.
 const FOLDER: &str = "TWO_CHILD_FOLDER";
@@ -22,7 +22,9 @@ fn child() {
     let Some(folder) = std::env::var_os(FOLDER).map(PathBuf::from) else { return };
     let said = |name: &str| std::env::var(name).unwrap();
     let grant = RefreshGrant::new(said(TOKEN_URL), "app").unwrap().never_resubmit();
-    let session = Session::builder(grant).store(FileStore::new(folder)).build();
+    // However slowly the other program starts, this one waits for it.
+    let session = Session::builder(grant).store(FileStore::new(folder));
+    let session = session.attempt_timeout(PATIENCE).lock_timeout(PATIENCE).wait_timeout(PATIENCE).build();
     let auth = AuthRefresh::new(&session, Origins::new(said(API_URL)).unwrap());
     let me = format!("{}/me", said(API_URL));
     let client = ClientBuilder::new(reqwest::Client::new()).with(auth).build();

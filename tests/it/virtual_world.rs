@@ -12,6 +12,8 @@ use reqwest_auth_refresh::{AuthRefresh, Clock, Event, Events, Origins, Session};
 use reqwest_middleware::{ClientBuilder, ClientWithMiddleware, Middleware, Next};
 use tokio::time::Instant;
 
+use crate::support::bounded;
+
 /// The only API in this world.
 pub(crate) const API: &str = "https://api.example.com";
 
@@ -77,6 +79,11 @@ pub(crate) fn response(request: &Request, status: StatusCode) -> Response {
 pub(crate) fn client(session: &Session, last: impl Middleware) -> ClientWithMiddleware {
     let auth = AuthRefresh::new(session, Origins::new(API).expect("an origin"));
     ClientBuilder::new(reqwest::Client::new()).with(auth).with(last).build()
+}
+
+/// The next event.
+pub(crate) async fn heard(events: &mut Events) -> Option<Event> {
+    bounded(|| "an event", events.next()).await
 }
 
 /// Everything told since the last look.

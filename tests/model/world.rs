@@ -456,12 +456,14 @@ impl World {
                     world.blind = true;
                     world.hears(index, Heard::Read(Err(unavailable())));
                 });
-                if self.store.is_some() {
+                if self.store.is_some() && !self.a_superseded_write_is_under_way() {
                     self.faulty(all, |world| {
                         rows::unreadable(world, index);
                         (world.store, world.store_was_lost) = (None, true);
                         world.hears(index, Heard::Read(Err(StoreError::unreadable("broken"))));
                     });
+                }
+                if self.store.is_some() {
                     self.faulty(all, |world| {
                         row("a newer major version: as unavailable");
                         world.blind = true;
@@ -565,6 +567,12 @@ impl World {
         }
     }
 
+    /// What is lost from the store meanwhile can come back by such a write, which expects what was there before: no
+    /// comparison of versions tells that.
+    fn a_superseded_write_is_under_way(&self) -> bool {
+        self.air.iter().any(|air| air.writing && !self.core.may_write(air.id))
+    }
+
     fn dies(&mut self, index: usize) {
         let air = self.air.remove(index);
         if let (Leg::Refresh { tokens: Some(tokens), .. }, Some(_)) = (&air.leg, air.answer) {
@@ -651,10 +659,12 @@ impl World {
             // What only the store had goes with whatever is written over it.
             world.store_was_lost |= newer_than_ours;
         };
-        self.branch(all, |world| {
-            other(world);
-            (world.store, world.store_was_lost) = (None, true);
-        });
+        if !self.a_superseded_write_is_under_way() {
+            self.branch(all, |world| {
+                other(world);
+                (world.store, world.store_was_lost) = (None, true);
+            });
+        }
         if !self.scene.shared {
             return;
         }

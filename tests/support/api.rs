@@ -77,8 +77,8 @@ impl Api {
         let desk = Arc::new(Desk {
             grants: issuer.grants().clone(),
             clock: issuer.clock(),
-            at_arrival: Gate::opened(),
-            at_refusal: Gate::opened(),
+            at_arrival: Gate::opened("the requests to the API"),
+            at_refusal: Gate::opened("the refusals of the API"),
             mood: Mutex::new(mood),
         });
         let door = Arc::clone(&desk);

@@ -4,14 +4,21 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
+use super::bounded::bounded;
+
 /// Holds whoever comes until it is opened, and tells when enough have come.
 ///
-/// Clones are the same gate. It uses no timers, so it works under paused time as well.
+/// Clones are the same gate. It works under paused time as well. No wait at a gate is for ever: after
+/// [`PATIENCE`] it panics and says how many came.
+///
+/// [`PATIENCE`]: super::PATIENCE
 #[derive(Debug, Clone)]
 pub struct Gate(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
+    /// What is held here, for who waits in vain.
+    name: &'static str,
     door: watch::Sender<Door>,
     /// Apart from the door, so that an arrival wakes the test and not everyone who is held.
     arrivals: watch::Sender<usize>,
@@ -27,18 +34,18 @@ struct Door {
 }
 
 impl Gate {
-    /// An open gate.
-    pub fn opened() -> Self {
-        Self::of(Door { open: true, ..Door::default() })
+    /// An open gate, for what is named so.
+    pub fn opened(name: &'static str) -> Self {
+        Self::of(name, Door { open: true, ..Door::default() })
     }
 
-    /// A closed gate.
-    pub fn closed() -> Self {
-        Self::of(Door::default())
+    /// A closed gate, for what is named so.
+    pub fn closed(name: &'static str) -> Self {
+        Self::of(name, Door::default())
     }
 
-    fn of(door: Door) -> Self {
-        Self(Arc::new(Inner { door: watch::Sender::new(door), arrivals: watch::Sender::new(0) }))
+    fn of(name: &'static str, door: Door) -> Self {
+        Self(Arc::new(Inner { name, door: watch::Sender::new(door), arrivals: watch::Sender::new(0) }))
     }
 
     /// Lets everyone pass from now on.
@@ -68,8 +75,13 @@ impl Gate {
 
     /// Waits until `count` have arrived since the gate was closed, held or not.
     pub async fn arrived(&self, count: usize) {
+        let mut arrivals = self.0.arrivals.subscribe();
         // It cannot fail: this gate holds the sender.
-        drop(self.0.arrivals.subscribe().wait_for(|arrivals| *arrivals >= count).await);
+        drop(bounded(|| self.awaited(count), arrivals.wait_for(|arrivals| *arrivals >= count)).await);
+    }
+
+    fn awaited(&self, count: usize) -> String {
+        format!("{count} of {}, {} came", self.0.name, self.arrivals())
     }
 
     /// How many have arrived since the gate was closed.
@@ -82,11 +94,20 @@ impl Gate {
         // Subscribed before looking, so that no opening in between is missed.
         let mut door = self.0.door.subscribe();
         self.arrive();
-        while !self.enter() {
-            if door.changed().await.is_err() {
-                return;
-            }
+        if self.enter() {
+            return;
         }
+        let opens_at = door.borrow().opens_at;
+        let what =
+            || opens_at.map_or_else(|| format!("the gate of {} to open", self.0.name), |count| self.awaited(count));
+        let passed = async {
+            while !self.enter() {
+                if door.changed().await.is_err() {
+                    return;
+                }
+            }
+        };
+        bounded(what, passed).await;
     }
 
     fn arrive(&self) {

@@ -92,12 +92,12 @@ impl Gateway {
             counts: GatewayCounts::default(),
         };
         let desk = Arc::new(Desk {
-            at_login: Gate::opened(),
-            at_arrival: Gate::opened(),
-            at_refusal: Gate::opened(),
-            at_refresh: Gate::opened(),
-            at_refreshed: Gate::opened(),
-            at_answer: Gate::opened(),
+            at_login: Gate::opened("the logins at the gateway"),
+            at_arrival: Gate::opened("the requests to the gateway"),
+            at_refusal: Gate::opened("the refusals of the gateway"),
+            at_refresh: Gate::opened("the refreshes at the gateway"),
+            at_refreshed: Gate::opened("the answers to refreshes of the gateway"),
+            at_answer: Gate::opened("the answers of the gateway"),
             ledger: Mutex::new(ledger),
         });
         let door = Arc::clone(&desk);

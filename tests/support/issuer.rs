@@ -123,8 +123,8 @@ impl Issuer {
             grants,
             devices: Devices::default(),
             clock: Arc::new(clock),
-            at_arrival: Gate::opened(),
-            at_answer: Gate::opened(),
+            at_arrival: Gate::opened("the calls to the issuer"),
+            at_answer: Gate::opened("the answers of the issuer"),
             mood: Mutex::default(),
             ended,
         });

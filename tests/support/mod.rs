@@ -5,6 +5,7 @@
 //! - [`Api`]: a resource server that takes the issuer's access tokens, with gates and counters of its own.
 //! - [`Gateway`]: a home-grown gateway whose sessions live in cookies.
 //! - [`Orders`]: something for an API to answer with.
+//! - [`bounded`], [`until`] and their like: waiting that ends, and says what it waited for.
 //! - [`Gate`]: holds whoever comes until it is opened, and tells when enough have come; tests need no sleep.
 //!
 //! It is as strict as the strictest real issuers: a refresh token works once, and its second use ends the whole grant,
@@ -15,6 +16,7 @@
 mod answer;
 mod api;
 mod arrived;
+mod bounded;
 mod client;
 mod counters;
 mod devices;
@@ -29,6 +31,7 @@ mod server;
 
 pub use api::Api;
 pub use arrived::{Arrived, body_hash};
+pub use bounded::{PATIENCE, bounded, bounded_thread, until, until_blocking};
 pub use client::Client;
 pub use counters::{ApiCounts, GrantCounts, IssuerCounts, Tally};
 pub use faults::{Fault, Outage};

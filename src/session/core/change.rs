@@ -70,6 +70,7 @@ impl Core {
     pub(crate) fn forget_stored(&mut self) -> Changed {
         let mut tell = Vec::new();
         let superseded = self.supersede(false, &mut tell);
+        self.ghosts.forget();
         if self.held().is_some() {
             tell.push(Event::LoggedOut);
         }
@@ -121,6 +122,9 @@ impl Core {
         // A first login that nobody was told of yet may be on its way into the store at this moment.
         let landing = self.flight.as_ref().and_then(|flight| flight.candidate.as_ref()?.version());
         replaced.extend(landing.map(|version| version.login).filter(|landing| self.login() != Some(*landing)));
+        // And so may what was superseded by a forgetting.
+        let forgotten = self.ghosts.iter().filter(|ghost| ghost.late.remove).filter_map(|ghost| ghost.writes);
+        replaced.extend(forgotten);
         let unread = matches!(self.memory, Memory::Unread) || self.unsaved.as_ref().is_some_and(|old| old.unread);
         Unsaved { replaced, first_reading: true, unread, ended: None, undo: None, foreign: false }
     }
@@ -137,7 +141,7 @@ impl Core {
             // Whoever waits for a look began under no login.
             (_, Purpose::Save | Purpose::Look | Purpose::Forget) => Outcome::Look,
         };
-        flight.logged_out = logged_out;
+        flight.late.revoke = logged_out;
         let id = flight.id;
         self.ghosts.push(*flight);
         Some((id, outcome))

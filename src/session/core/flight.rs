@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::clock::Wall;
 use crate::error::AuthError;
 use crate::event::Event;
-use crate::id::Version;
+use crate::id::{LoginId, Version};
 use crate::refresh::contract::RefreshReason;
 use crate::refresh::error::RefreshError;
 use crate::session::core::memory::{Lent, Memory};
@@ -35,14 +35,25 @@ pub(super) struct Flight {
     pub(super) attempts: u8,
     /// Swaps that found something else.
     pub(super) rounds: u8,
+    /// The login whose record it has asked the store to write.
+    pub(super) writes: Option<LoginId>,
     /// What the refresh yielded, until it is stored.
     pub(super) candidate: Option<Memory>,
     /// Decided, and only to be told to the waiters.
     pub(super) outcome: Option<Outcome>,
     /// Tokens that a logout found in the store and is about to replace: nobody else will revoke them.
     pub(super) replaced: Option<Arc<Tokens>>,
-    /// A logout superseded it, so that tokens it brings are to be revoked.
-    pub(super) logged_out: bool,
+    /// What is to become of what it brings although it was superseded.
+    pub(super) late: Late,
+}
+
+/// What is to become of what a superseded flight brings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub(super) struct Late {
+    /// A logout superseded it: tokens are revoked.
+    pub(super) revoke: bool,
+    /// The session was forgotten meanwhile: what it writes is removed again.
+    pub(super) remove: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -185,6 +196,10 @@ impl Ghosts {
         self.0.as_mut()?.iter_mut().find(|ghost| ghost.id == id)
     }
 
+    pub(super) fn forget(&mut self) {
+        self.0.iter_mut().flat_map(|ghosts| ghosts.iter_mut()).for_each(|ghost| ghost.late.remove = true);
+    }
+
     pub(super) fn iter(&self) -> impl Iterator<Item = &Flight> {
         self.0.iter().flat_map(|ghosts| ghosts.iter())
     }
@@ -205,10 +220,11 @@ impl Flight {
             sent_at: None,
             attempts: 0,
             rounds: 0,
+            writes: None,
             candidate: None,
             outcome: None,
             replaced: None,
-            logged_out: false,
+            late: Late::default(),
         }
     }
 }

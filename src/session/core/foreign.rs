@@ -30,7 +30,9 @@ impl Core {
             let outcome = self.outcome();
             return self.arrive(flight, outcome).telling(tell);
         }
-        if let Some(undo) = self.unsaved.as_mut().and_then(|unsaved| unsaved.undo.take()) {
+        let undo = self.unsaved.as_mut().and_then(|unsaved| unsaved.undo.take());
+        let undone = undo.is_some();
+        if let Some(undo) = undo {
             self.undo(*undo, &mut tell);
         }
         if let Some(unsaved) = &mut self.unsaved {
@@ -40,8 +42,10 @@ impl Core {
             self.memory = Memory::Unread;
         }
         let outcome = match flight.purpose {
-            Purpose::Save | Purpose::Forget => Outcome::NotSaved(failed),
-            Purpose::Load | Purpose::Refresh(_) | Purpose::Look => Outcome::Failed(failed),
+            Purpose::Save | Purpose::Forget if !undone => Outcome::NotSaved(failed),
+            Purpose::Load | Purpose::Refresh(_) | Purpose::Save | Purpose::Look | Purpose::Forget => {
+                Outcome::Failed(failed)
+            }
         };
         self.arrive(flight, outcome).telling(tell)
     }

@@ -4,7 +4,7 @@ use crate::error::{AuthError, Kind};
 use crate::event::Event;
 use crate::policy::rest;
 use crate::session::core::chance::Chance;
-use crate::session::core::flight::{Flight, FlightId, Heard, Leg, Outcome, Purpose, Step};
+use crate::session::core::flight::{Flight, FlightId, Heard, Leg, Outcome, Purpose, Step, SwapHeard};
 use crate::session::core::memory::{Memory, Unsaved};
 use crate::session::core::mutants::mutant;
 use crate::session::core::state::Core;
@@ -87,8 +87,9 @@ impl Core {
         let Some(ghost) = self.ghosts.get_mut(id) else { return Step::to(Leg::Over) };
         let brought = match heard {
             Heard::Refreshed { result, .. } => result.ok().map(std::sync::Arc::new),
+            Heard::Swapped(SwapHeard::Done) if ghost.late.remove => return Step::to(Leg::Remove),
             // Written or not, nobody else has them.
-            Heard::Swapped(_) => match ghost.candidate.take() {
+            Heard::Swapped(_) | Heard::Removed(_) => match ghost.candidate.take() {
                 Some(Memory::Tokens(held)) => Some(held.tokens),
                 Some(Memory::Unread | Memory::Nobody | Memory::Ended(_)) | None => None,
             },
@@ -96,17 +97,19 @@ impl Core {
                 self.ghosts.remove(id);
                 return Step::to(Leg::Over);
             }
-            Heard::Boarded { .. }
-            | Heard::Lock(_)
-            | Heard::Read(_)
-            | Heard::LockLost
-            | Heard::Removed(_)
-            | Heard::Revoked => None,
+            Heard::Boarded { .. } | Heard::Lock(_) | Heard::Read(_) | Heard::LockLost | Heard::Revoked => None,
         };
         match brought {
-            Some(tokens) if ghost.logged_out => Step::to(Leg::Revoke { tokens }),
+            Some(tokens) if ghost.late.revoke => Step::to(Leg::Revoke { tokens }),
             _ => Step::to(Leg::Unlock { keep: false }),
         }
+    }
+
+    /// Whether a flight may remove what is stored: the one that is to, and one whose write may have come after that, unless
+    /// there was a login since.
+    pub(crate) fn may_remove(&self, id: FlightId) -> bool {
+        let wrote = |ghost: &Flight| ghost.id == id && ghost.late.remove;
+        self.may_write(id) || self.memory.version().is_none() && self.ghosts.iter().any(wrote)
     }
 
     /// Whether a flight may still act on anything outside: false once it was superseded.

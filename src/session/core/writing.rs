@@ -33,7 +33,10 @@ impl Core {
         }
         let ours = flight.candidate.as_ref().unwrap_or(&self.memory);
         match self.record(ours) {
-            Some(record) => Step::to(Leg::Swap { expected: flight.expected, record: Box::new(record) }),
+            Some(record) => {
+                flight.writes = Some(record.version().login);
+                Step::to(Leg::Swap { expected: flight.expected, record: Box::new(record) })
+            }
             None => self.arrive(flight, Outcome::Look),
         }
     }
@@ -75,7 +78,7 @@ impl Core {
     /// What the flight is left to do is to tell the issuer, which concerns nobody here.
     fn leave_to_revoke(&mut self, flight: &Flight, tokens: Arc<Tokens>) -> Step {
         let mut ghost = Flight::new(flight.id, flight.purpose);
-        ghost.logged_out = true;
+        ghost.late.revoke = true;
         self.ghosts.push(ghost);
         Step { wake: Some(Outcome::Look), ..Step::to(Leg::Revoke { tokens }) }
     }

@@ -14,7 +14,7 @@ use crate::store::error::StoreError;
 /// Longer than any lease of a holder that died.
 const LONG: Duration = Duration::from_secs(60);
 /// What a slow machine may take beyond a wait.
-const SLACK: Duration = Duration::from_secs(5);
+const SLACK: Duration = Duration::from_secs(60);
 
 fn id() -> SessionId {
     SessionId::default()

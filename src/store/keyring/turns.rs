@@ -167,16 +167,21 @@ mod tests {
     use super::*;
 
     const SHORT: Duration = Duration::from_millis(50);
-    const LONG: Duration = Duration::from_secs(10);
+    const LONG: Duration = Duration::from_secs(120);
 
-    /// Asks for something that comes when the barrier lifts, and does not wait for it.
+    /// Asks for something that comes when the barrier lifts, and waits for it no longer than until it is under way.
     async fn hang(turns: &Arc<Turns>, until: &Arc<Barrier>) {
         let until = Arc::clone(until);
-        let hung = turns.ask(SHORT, move |_| {
+        let (begins, begun) = oneshot::channel();
+        let hung = turns.ask(LONG, move |_| {
+            begins.send(()).unwrap();
             until.wait();
             Ok(())
         });
-        assert!(hung.await.unwrap_err().is_unavailable());
+        tokio::select! {
+            answer = hung => panic!("{answer:?}"),
+            under_way = begun => under_way.unwrap(),
+        }
     }
 
     #[tokio::test]
@@ -191,7 +196,9 @@ mod tests {
         assert!(turns.ask(SHORT, |_| Ok(7)).await.is_err(), "no thread stands still beside those four");
         until.wait();
         assert_eq!(turns.ask(LONG, |_| Ok(7)).await.ok(), Some(7), "and when they have gone, it is as before");
+        let began = Instant::now();
         while turns.turn.lock().unwrap().given_up > 0 {
+            assert!(began.elapsed() < LONG, "waited for the calls that were given up to come back");
             std::thread::yield_now();
         }
     }
@@ -201,7 +208,7 @@ mod tests {
         let turns = Turns::new(|| Err(keyring_core::Error::NoDefaultStore));
         let until = Arc::new(Barrier::new(2));
         hang(&turns, &until).await;
-        assert!(turns.ask(SHORT, |_| Ok(7)).await.is_err());
+        assert!(turns.ask(SHORT, |_| Ok(7)).await.unwrap_err().is_unavailable());
         until.wait();
         assert_eq!(turns.ask(LONG, |_| Ok(7)).await.ok(), Some(7));
     }

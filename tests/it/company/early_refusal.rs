@@ -3,7 +3,6 @@
 //! help. Nothing hangs.
 
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use futures_util::stream;
 use http::StatusCode;
@@ -22,7 +21,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
-use crate::support::body_hash;
+use crate::support::{body_hash, bounded};
 use crate::wire_world;
 
 /// More than the buffers of both ends can hold.
@@ -156,7 +155,7 @@ async fn send(
     } else {
         request.body(bytes.clone())
     };
-    let outcome = tokio::time::timeout(Duration::from_secs(20), request.send()).await.expect("nothing hangs");
+    let outcome = bounded(|| "the upload's answer", request.send()).await;
     let accepted = server.accepted.lock().unwrap().clone();
     (outcome, accepted)
 }

@@ -14,11 +14,10 @@ use reqwest_middleware::{ClientBuilder, ClientWithMiddleware, Middleware, Next};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
-use crate::support::Tally;
+use crate::support::{Tally, bounded};
 use crate::wire_world::{Wire, answered};
 
 const CROWD: usize = 50;
-const LONG: Duration = Duration::from_secs(30);
 
 /// Lets one through at a time: until its response is there, or until that has been read.
 struct OneAtATime {
@@ -62,7 +61,7 @@ async fn crowd(wire: &Wire, client: &ClientWithMiddleware) -> (usize, Tally) {
         assert_eq!(response.status(), StatusCode::OK);
         response.text().await.unwrap()
     });
-    timeout(LONG, join_all(crowd)).await.expect("nothing hangs");
+    bounded(|| "the crowd's answers", join_all(crowd)).await;
     wire.counts()
 }
 
@@ -110,7 +109,7 @@ async fn control_a_refresher_behind_the_same_limit_is_caught_in_it() {
     session.login(Tokens::new("old").unwrap()).await.unwrap();
     let auth = AuthRefresh::new(&session, Origins::new(wire.api.url()).unwrap());
     let client = ClientBuilder::new(reqwest::Client::new()).with(auth).with(limit).build();
-    let error = timeout(LONG, client.get(wire.api.at("/me")).send()).await.expect("nothing hangs").unwrap_err();
+    let error = bounded(|| "the answer", client.get(wire.api.at("/me")).send()).await.unwrap_err();
     assert!(AuthError::find(&error).is_some_and(AuthError::is_transient), "{error:?}");
     assert_eq!(wire.api.counts().all, answered(0, 1));
 }
@@ -120,24 +119,38 @@ fn one_connection() -> reqwest::Client {
     reqwest::Client::builder().pool_max_idle_per_host(1).build().unwrap()
 }
 
-#[tokio::test]
-async fn a_server_with_one_connection_gets_the_second_sending_on_it() {
+/// Three requests to a server with one connection, each refused with a longer body and sent again.
+async fn three_sent_again() -> (Wire, ClientWithMiddleware) {
     let wire = Wire::unauthorized().await;
     wire.api.set_most_connections(1);
     let client = wire.client_over(one_connection());
     for body in [0, 100, 64 * 1024] {
         wire.issuer.revoke_access("alice");
         wire.api.set_refusal_body(vec![b'x'; body]);
-        let response = timeout(LONG, client.get(wire.api.at("/me")).send()).await.expect("nothing hangs").unwrap();
+        let response = bounded(|| "the answer", client.get(wire.api.at("/me")).send()).await.unwrap();
         assert!(response.status().is_success() && response.extensions().get::<Retried>().is_some());
         response.text().await.unwrap();
     }
-    assert_eq!((wire.counts(), wire.api.connections()), ((3, answered(3, 3)), 1), "drained, and used again");
+    assert_eq!(wire.counts(), (3, answered(3, 3)));
+    (wire, client)
+}
+
+#[tokio::test]
+async fn a_server_with_one_connection_gets_the_second_sending_on_it() {
+    let mut tries = 1..20;
+    let (wire, client) = loop {
+        let (wire, client) = three_sent_again().await;
+        // What takes longer than 100 ms is not drained. A busy machine may stand still for so long, but not each time.
+        if wire.api.connections() == 1 {
+            break (wire, client);
+        }
+        tries.next().expect("drained, and used again");
+    };
 
     // More than is drained: the connection is closed, and another one takes its place.
     wire.issuer.revoke_access("alice");
     wire.api.set_refusal_body(vec![b'x'; 8 * 1024 * 1024]);
-    let response = timeout(LONG, client.get(wire.api.at("/me")).send()).await.expect("nothing hangs").unwrap();
+    let response = bounded(|| "the answer", client.get(wire.api.at("/me")).send()).await.unwrap();
     assert!(response.status().is_success());
     assert_eq!((wire.counts(), wire.api.connections()), ((4, answered(4, 4)), 2));
 }

@@ -7,13 +7,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
 use reqwest_auth_refresh::{
-    AuthError, AuthRefresh, Event, FileStore, Lock, LockRequest, Origins, Record, RefreshError, RefreshGrant,
-    RefreshReason, RefreshRequest, Refresher, RefresherInfo, Session, SessionId, StoreError, Swap, TokenStore, Tokens,
-    Version, async_trait,
+    AuthError, AuthRefresh, Event, FileStore, Origins, RefreshError, RefreshGrant, RefreshReason, RefreshRequest,
+    Refresher, RefresherInfo, Session, TokenStore, Tokens, async_trait,
 };
 use reqwest_middleware::ClientBuilder;
 
 use super::LIFE;
+
+use crate::unlocked::Unlocked;
 
 /// Where a child finds its tokens. Without it there is no child.
 pub(super) const FOLDER: &str = "RACE_CHILD_FOLDER";
@@ -24,28 +25,6 @@ pub(super) const API_URL: &str = "RACE_CHILD_API_URL";
 pub(super) const LOCKS: &str = "RACE_CHILD_LOCKS";
 
 const PAUSE: Duration = Duration::from_millis(25);
-
-/// Files, and nothing that says who refreshes.
-struct Unlocked(FileStore);
-
-#[async_trait]
-impl TokenStore for Unlocked {
-    async fn load(&self, id: &SessionId) -> Result<Option<Record>, StoreError> {
-        self.0.load(id).await
-    }
-
-    async fn remove(&self, id: &SessionId) -> Result<(), StoreError> {
-        self.0.remove(id).await
-    }
-
-    async fn swap(&self, id: &SessionId, expected: Option<Version>, new: &Record) -> Result<Swap, StoreError> {
-        self.0.swap(id, expected, new).await
-    }
-
-    async fn lock(&self, _: &SessionId, _: LockRequest) -> Result<Lock, StoreError> {
-        Ok(Lock::NotShared)
-    }
-}
 
 /// The refresh grant, and a word when it is used for tokens that are in the first half of their life and were not refused.
 struct Watched(RefreshGrant);

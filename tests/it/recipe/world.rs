@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use reqwest_auth_refresh::{
     AuthRefresh, CookieRefresh, Cookies, Dialect, JsonRefresh, MemoryStore, Origins, RequestBuilderExt, Session, Tokens,
 };
-use reqwest_middleware::{ClientBuilder, ClientWithMiddleware, Error};
+use reqwest_middleware::{ClientWithMiddleware, Error};
 use serde_json::{Value, json};
 use wiremock::matchers::{any, method, path};
 use wiremock::{Mock, MockServer, Request, ResponseTemplate};
@@ -105,8 +105,7 @@ impl World {
         let session = builder.store(store.clone()).on_needs_login(count).build();
         let origins = Origins::new(api.uri()).unwrap().and(auth.uri()).unwrap();
         let auth_refresh = AuthRefresh::new(&session, origins).exclude("/api/web/login");
-        let http = auth_refresh.guard(reqwest::Client::builder()).build().unwrap();
-        let client = ClientBuilder::new(http).with(auth_refresh).build();
+        let client = auth_refresh.client(reqwest::Client::builder()).unwrap();
         Self { mode, api, auth, session, client, shown, gateway, store, cookies, dialect }
     }
 

@@ -102,8 +102,9 @@ impl TokenStore for FaultyStore {
             Fault::SaveStalls => std::future::pending().await,
             Fault::AnotherLogin => {
                 let tokens = Tokens::new(ACCESS.secret(99)).unwrap().with_refresh_token(REFRESH.secret(99));
-                let found =
-                    Swap::Found(Some(Record::of_tokens("default", Version::new(LoginId::from_bits(99), 1), tokens)));
+                let version = Version::new(LoginId::from_bits(99), 1);
+                let found = Record::of_tokens(new.session().clone(), version, tokens);
+                let found = Swap::Found(Some(found.with_registration(new.registration().unwrap())));
                 self.shown.lock().unwrap().debug(&found);
                 return Ok(found);
             }

@@ -20,9 +20,9 @@ use hyper::body::Bytes;
 use reqwest::{Body, Request, Response};
 use reqwest_auth_refresh::{
     AuthError, AuthRefresh, AuthRetryStrategy, Demand, Dialect, Ending, Event, Events, FirstLogin, InvalidToken,
-    JsonRefresh, LoginId, MemberPaths, MemoryStore, NotRetryable, Origins, Record, RefreshError, RefreshGrant,
-    RefreshReason, RefreshRequest, Refresher, RequestBuilderExt, Retried, Session, SessionBuilder, SessionId, Sessions,
-    StoreError, SystemClock, Tokens, Version, acting_for,
+    JsonRefresh, LockReach, LockRequest, LoginId, MemberPaths, MemoryStore, NotRetryable, Origins, Record,
+    RefreshError, RefreshGrant, RefreshReason, RefreshRequest, Refresher, RefresherInfo, RequestBuilderExt, Retried,
+    Session, SessionBuilder, SessionId, Sessions, StoreError, SystemClock, Tokens, Version, acting_for,
 };
 use reqwest_middleware::{ClientBuilder, ClientWithMiddleware, Middleware, Next, RequestBuilder};
 use secrecy::ExposeSecret;
@@ -37,7 +37,7 @@ use super::moods::{MOODS, Mood};
 use super::sealing::sealing;
 use super::shown::Shown;
 use crate::raw_server::{Asked, RawServer, Reply};
-use crate::support::put;
+use crate::support::{bounded, put};
 
 const SOON: Duration = Duration::from_millis(50);
 const LONG: Duration = Duration::from_secs(10);
@@ -89,7 +89,8 @@ struct Stage {
 /// One session, its client and its reader.
 struct Scene {
     session: Session,
-    auth: AuthRefresh,
+    /// Only to be shown.
+    auth: Box<dyn Debug + Send + Sync>,
     client: ClientWithMiddleware,
     events: Events,
 }
@@ -164,7 +165,7 @@ impl Stage {
         let client =
             ClientBuilder::new(self.http.clone()).with(auth.clone()).with(Peek(Arc::clone(&self.shown))).build();
         let events = session.events();
-        Scene { session, auth, client, events }
+        Scene { session, auth: Box::new(auth), client, events }
     }
 
     fn show<T>(&self, show: impl FnOnce(&mut Shown) -> T) -> T {
@@ -336,7 +337,8 @@ impl Stage {
 
     async fn mood(&mut self, name: &str, refresher: impl Refresher + Clone + Debug) {
         self.show(|shown| shown.debug(&refresher));
-        let attempt = if name == "silence" { SOON } else { LONG };
+        // Long enough to ask.
+        let attempt = if name == "silence" { Duration::from_secs(2) } else { LONG };
         let mut scene = self.scene(Session::builder(refresher.clone()).attempt_timeout(attempt));
         self.refused(&mut scene).await;
         let asked = self.issuer.take_asked();
@@ -416,7 +418,8 @@ impl Stage {
         self.send(self.get(&scene).acting_for(SESSION.secret(1))).await;
         acting_for(SESSION.secret(2), self.send(self.get(&scene))).await;
         self.look(&mut scene);
-        let demanding = scene.auth.clone().require_login();
+        let demanding =
+            AuthRefresh::new(&scene.session, Origins::new("https://api.example.com").unwrap()).require_login();
         self.show(|shown| shown.debug(&demanding));
     }
 
@@ -425,7 +428,7 @@ impl Stage {
         let sessions = Sessions::builder(self.grant()).build();
         let mut events = sessions.events();
         sessions.session(SESSION.secret(0)).login(self.newest()).await.unwrap();
-        let told = events.next().await;
+        let told = bounded(|| "an event", events.next()).await;
         let origins = Origins::new(self.api.url("/").trim_end_matches('/')).unwrap();
         let auth = AuthRefresh::new(&sessions, origins);
         self.show(|shown| {
@@ -477,13 +480,18 @@ impl Stage {
             pending()
         }));
         scene.session.login(stale()).await.unwrap();
-        self.send(self.get(&scene).timeout(SOON)).await;
+        // One caller begins the refresh and goes; the next one waits for it as long as it can.
+        tokio::select! {
+            response = self.get(&scene).send() => panic!("{response:?}"),
+            () = flying.notified() => {}
+        }
+        assert!(self.send(self.get(&scene).timeout(SOON)).await.is_none());
         for log_in_again in [false, true] {
             scene.session.login(stale()).await.unwrap();
             let (request, session, tokens) = (self.get(&scene), scene.session.clone(), stale());
             let waiting = self.send(request);
             let change = async {
-                flying.notified().await;
+                bounded(|| "a refresh", flying.notified()).await;
                 if log_in_again { session.login(tokens).await } else { session.logout().await.map(drop) }
             };
             let (response, changed) = future::join(waiting, change).await;
@@ -496,7 +504,8 @@ impl Stage {
     async fn stores(&mut self) {
         for fault in FAULTS {
             let kept = MemoryStore::default();
-            let earlier = Record::of_tokens("default", Version::new(LoginId::from_bits(5), 1), stale());
+            let earlier = Record::of_tokens(SESSION.secret(0), Version::new(LoginId::from_bits(5), 1), stale());
+            let earlier = earlier.with_registration(self.grant().info().registration().unwrap());
             put(&kept, &SESSION.secret(0).into(), &earlier).await.unwrap();
             let now = Arc::new(Mutex::new(fault));
             let store = || FaultyStore { kept: kept.clone(), fault: Arc::clone(&now), shown: Arc::clone(&self.shown) };
@@ -575,6 +584,10 @@ fn words(shown: &Shared) {
     shown.display(&id.fingerprint());
     shown.debug(&Version::new(LoginId::from_bits(7), 1));
     shown.debug(&LoginId::from_bits(7));
+    shown.debug(&LockRequest::new(SOON, LONG));
+    shown.debug(&LockReach::Lease);
+    let endpoint = format!("https://issuer.example/token?key={}", QUERY.secret(0)).parse().unwrap();
+    shown.debug(&RefresherInfo::default().with_endpoints([endpoint]).with_registration("json issuer.example"));
     let misread = Record::from_bytes(format!(r#"{{"major":"{secret}"}}"#).as_bytes()).unwrap_err();
     for error in [StoreError::unavailable("no disk"), broken(1), broken(2), misread] {
         shown.error(&error);

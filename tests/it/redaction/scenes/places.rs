@@ -1,10 +1,10 @@
 //! Tokens in other places than the standard header: in cookies, in another header, in what a program's function sees.
 
+use std::fmt;
 use std::sync::Arc;
 
 use reqwest::Url;
 use reqwest_auth_refresh::{AuthRefresh, CookieRefresh, Placement, Refresher, Session};
-use reqwest_middleware::ClientBuilder;
 
 use super::super::canaries::{ACCESS, CLIENT, QUERY, REFRESH};
 use super::super::moods::MOODS;
@@ -59,17 +59,19 @@ impl Stage {
         refresh
     }
 
-    /// A client of this session that went through the guard.
+    /// A client of this session that was built for it.
     fn scene_of(&self, session: &Session) -> Scene {
         let origins = reqwest_auth_refresh::Origins::new(self.api.url("")).unwrap().and(self.issuer.url("")).unwrap();
-        self.door(session, AuthRefresh::new(session, origins))
+        self.built(session, AuthRefresh::new(session, origins))
     }
 
-    fn door(&self, session: &Session, auth: AuthRefresh) -> Scene {
+    fn built<C: fmt::Debug + Send + Sync + 'static>(&self, session: &Session, auth: AuthRefresh<C>) -> Scene {
         self.show(|shown| shown.debug(&auth));
-        let http = auth.guard(reqwest::Client::builder().connection_verbose(true)).build().unwrap();
-        let client = ClientBuilder::new(http).with(auth.clone()).with(Peek(Arc::clone(&self.shown))).build();
-        Scene { session: session.clone(), auth, client, events: session.events() }
+        let client = auth.client_builder(reqwest::Client::builder().connection_verbose(true));
+        let client = client.inside(Peek(Arc::clone(&self.shown)));
+        self.show(|shown| shown.debug(&client));
+        let client = client.build().unwrap();
+        Scene { session: session.clone(), auth: Box::new(auth), client, events: session.events() }
     }
 
     /// Other headers, a function, and judges that look into everything.
@@ -94,11 +96,15 @@ impl Stage {
                 shown.lock().unwrap().debug(head);
                 head.is_unauthorized()
             });
-            let mut scene = self.door(&session, auth.unauthorized_when_body(|_| true, |_, _| false));
+            let mut scene = self.built(&session, auth.unauthorized_when_body(|_| true, |_, _| false));
             self.refused(&mut scene).await;
         }
         self.show(|shown| {
             shown.error(&Placement::header(&format!("{} ", ACCESS.secret(0)), "").unwrap_err());
+            let origins = reqwest_auth_refresh::Origins::new("https://api.example.com").unwrap();
+            shown.error(&origins.narrowed_to(&format!("https://{}.example", ACCESS.secret(0))).unwrap_err());
+            let auth = AuthRefresh::new(Session::new(self.grant()), origins);
+            shown.error(&auth.scheme(&format!("{} ", ACCESS.secret(0))).unwrap_err());
             shown.error(&Placement::header("x", &format!("{}\n", ACCESS.secret(0))).unwrap_err());
         });
     }
