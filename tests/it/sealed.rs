@@ -218,12 +218,12 @@ async fn every_member_that_stands_in_the_clear_is_vouched_for() {
     let twin = SealingKey::new("twin", &[key_byte("2026"); 32]).unwrap();
     let bytes = Bytes::default();
     let store = Sealed::new(bytes.clone(), both.opening(twin).unwrap());
-    let record = self::record(7, CANARY).with_registration("app");
-    put(&store, &SessionId::default(), &record).await.unwrap();
+    let registered = record(7, CANARY).with_registration("app");
+    put(&store, &SessionId::default(), &registered).await.unwrap();
     let whole = bytes.get();
     let of_2025 = {
         let other = Bytes::default();
-        put(&Sealed::new(other.clone(), key("2025")), &SessionId::default(), &record).await.unwrap();
+        put(&Sealed::new(other.clone(), key("2025")), &SessionId::default(), &registered).await.unwrap();
         serde_json::from_slice::<Value>(&other.get()).unwrap()["sealed"]["key"].clone()
     };
     let members: Value = serde_json::from_slice(&whole).unwrap();
@@ -262,7 +262,7 @@ async fn every_member_that_stands_in_the_clear_is_vouched_for() {
     // A registration of no letters is one, too.
     let none = Bytes::default();
     let store_of_none = Sealed::new(none.clone(), key("2026"));
-    put(&store_of_none, &SessionId::default(), &self::record(7, CANARY)).await.unwrap();
+    put(&store_of_none, &SessionId::default(), &record(7, CANARY)).await.unwrap();
     none.edit(|value| value["registration"] = json!(""));
     assert!(read(&store_of_none).await.unwrap_err().is_unreadable());
 

@@ -86,10 +86,8 @@ impl KeyringStore {
         }
         let began = Instant::now();
         let alone = keys.chooser.alone(self.unlock_bound).await?;
-        let refused = match keys.choose_keyring(self.unlock_bound.saturating_sub(began.elapsed())).await {
-            Ok(_) => return Ok(KeyringOrFile(Either::Keyring(self))),
-            Err(error) => error,
-        };
+        let left = self.unlock_bound.saturating_sub(began.elapsed());
+        let Err(refused) = keys.choose_keyring(left).await else { return Ok(KeyringOrFile(Either::Keyring(self))) };
         let Some(in_use) = keys.chooser.choose_files().await? else { return Ok(KeyringOrFile(Either::Keyring(self))) };
         drop(alone);
         let why = std::error::Error::source(&refused).map(ToString::to_string).unwrap_or_default();

@@ -74,10 +74,9 @@ impl KeySource for SealingKeys {
 
     async fn named(&self, name: &KeyName) -> Result<SealingKey, StoreError> {
         self.all().find(|key| key.name() == name).cloned().ok_or_else(|| {
-            StoreError::unavailable(match self.all().any(|key| key.id() == name.id) {
-                true => format!("the record is sealed with another key than the one given here as {:?}", name.id),
-                false => format!("the record is sealed with the key {:?}, which is not given here", name.id),
-            })
+            let why =
+                if self.all().any(|key| key.id() == name.id) { "has other bytes here" } else { "is not given here" };
+            StoreError::unavailable(format!("the record is sealed with the key {:?}, which {why}", name.id))
         })
     }
 
