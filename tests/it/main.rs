@@ -40,6 +40,7 @@ mod json_refresh;
 mod judgement;
 mod kernel_keyring;
 mod keyring;
+mod keyring_or_file;
 mod liveness;
 mod logout;
 mod logout_elsewhere;
