@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
 
 use reqwest_auth_refresh::keyring_core::{self, CredentialStore, mock};
-use reqwest_auth_refresh::{AuthRefresh, KeyringStore, Origins, RefreshGrant, Session, State, TokenStore, Tokens};
+use reqwest_auth_refresh::{AuthRefresh, KeyringStore, Origins, RefreshGrant, Session, State, Tokens};
 use reqwest_middleware::ClientBuilder;
 
 use crate::support::{Api, Issuer};
@@ -58,7 +58,7 @@ async fn open(issuer: &Issuer, folder: &Path) -> Result<Session> {
     // A program would say `KeyringStore::for_app("my-app")?`.
     let store = KeyringStore::new(folder, "reqwest-auth-refresh-example");
     let store = if std::env::args().any(|argument| argument == "system") { store } else { store.keyring(mocked) };
-    let store: Arc<dyn TokenStore> = store.or_file().await?;
+    let store = store.or_file().await?;
     Ok(Session::builder(RefreshGrant::new(issuer.token_url(), "keyring-store")?).store(store).build())
 }
 

@@ -122,14 +122,14 @@ pub use refresh::{Dialect, MemberPaths, RefreshAnswer};
 pub use retry_strategy::AuthRetryStrategy;
 pub use secrecy::{ExposeSecret, SecretString};
 pub use session::{AllEvents, Events, LogoutReport, Missed, Session, Sessions};
-#[cfg(all(feature = "keyring", not(target_arch = "wasm32")))]
-pub use store::KeyringStore;
 #[cfg(feature = "conformance")]
 pub use store::conformance;
 #[cfg(all(feature = "file-store", not(target_arch = "wasm32")))]
 pub use store::{FileStore, NoAppFolder};
 #[cfg(feature = "sealed")]
 pub use store::{InvalidKey, Sealed, SealingKey, SealingKeys};
+#[cfg(all(feature = "keyring", not(target_arch = "wasm32")))]
+pub use store::{KeyringOrFile, KeyringStore};
 pub use store::{Lock, LockGuard, LockReach, LockRequest, MemoryStore, Record, StoreError, Swap, TokenStore};
 pub use tokens::{InvalidToken, Tokens};
 

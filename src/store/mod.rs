@@ -23,7 +23,7 @@ pub use error::StoreError;
 #[cfg(all(feature = "file-store", not(target_arch = "wasm32")))]
 pub use file::{FileStore, NoAppFolder};
 #[cfg(all(feature = "keyring", not(target_arch = "wasm32")))]
-pub use keyring::KeyringStore;
+pub use keyring::{KeyringOrFile, KeyringStore};
 pub use memory::MemoryStore;
 pub use record::Record;
 #[cfg(feature = "sealed")]

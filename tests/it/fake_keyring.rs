@@ -4,6 +4,7 @@ use std::any::Any;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
+use std::time::Duration;
 
 use reqwest_auth_refresh::keyring_core::api::{CredentialApi, CredentialStoreApi};
 use reqwest_auth_refresh::keyring_core::{Credential, CredentialStore, Entry, Error, Result};
@@ -66,6 +67,11 @@ impl FakeKeyring {
         self.entries.lock().unwrap().clear();
     }
 
+    /// From now on it has these, and no others.
+    pub(crate) fn holds(&self, keys: BTreeMap<(String, String), Vec<u8>>) {
+        *self.entries.lock().unwrap() = keys;
+    }
+
     /// How a store connects to it.
     pub(crate) fn connecting(self: &Arc<Self>) -> impl Fn() -> Result<Arc<CredentialStore>> + Send + Sync + 'static {
         let this = Arc::clone(self);
@@ -76,6 +82,16 @@ impl FakeKeyring {
                 _ => Ok(Arc::new(Connection(Arc::clone(&this)))),
             }
         }
+    }
+
+    /// Waits until a call is under way, and hangs.
+    pub(crate) async fn was_asked(&self) {
+        let asked = async {
+            while self.under_way.load(Ordering::Relaxed) == 0 {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(30), asked).await.expect("the keyring is asked");
     }
 
     /// The mood, as soon as there is one.

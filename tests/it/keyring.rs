@@ -1,7 +1,7 @@
 //! A session in a keyring's store is logged in as long as its key can be had, and waits where it cannot be had now: a keyring
 //! that is locked, absent, hung or wrong about itself logs nobody out, and holds up nobody who has what he needs.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -22,20 +22,60 @@ const BOUND: Duration = Duration::from_millis(500);
 const LONG: Duration = PATIENCE;
 
 /// A folder for tokens.
-struct Folder(Scratch);
+pub(crate) struct Folder(Scratch);
 
 impl Folder {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(Scratch::new())
     }
 
-    fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.0.path()
     }
 
     /// As another program would open it.
-    fn store(&self, keyring: &Arc<FakeKeyring>) -> KeyringStore {
+    pub(crate) fn store(&self, keyring: &Arc<FakeKeyring>) -> KeyringStore {
         KeyringStore::new(self.path(), "my-app").keyring(keyring.connecting()).bound(LONG).unlock_bound(LONG)
+    }
+
+    /// What the files in it are called.
+    pub(crate) fn names(&self) -> Vec<String> {
+        let entries = std::fs::read_dir(self.path()).unwrap();
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+    }
+
+    /// What is in the record whose name begins so.
+    pub(crate) fn bytes_of(&self, name: &str) -> Vec<u8> {
+        let names = self.names();
+        let found: Vec<_> = names.iter().filter(|file| file.starts_with(name) && file.ends_with(".tokens")).collect();
+        let [file] = &found[..] else { panic!("{found:?}") };
+        std::fs::read(self.path().join(file)).unwrap()
+    }
+
+    /// The file that says what was chosen.
+    pub(crate) fn choice(&self) -> PathBuf {
+        let found = self.names().into_iter().find(|name| name.starts_with("_keyring-") && name.ends_with(".tokens"));
+        self.path().join(found.expect("a choice"))
+    }
+
+    pub(crate) fn lose_choice(&self, damage: Damage) {
+        let file = self.choice();
+        let whole = std::fs::read(&file).unwrap();
+        match damage {
+            Damage::Removed => std::fs::remove_file(file).unwrap(),
+            Damage::Empty => std::fs::write(file, "").unwrap(),
+            Damage::CutShort => std::fs::write(file, &whole[..whole.len() / 2]).unwrap(),
+            Damage::Garbage => std::fs::write(file, "broken").unwrap(),
+            Damage::SetAside => std::fs::rename(&file, file.with_extension("tokens.broken-1")).unwrap(),
+        }
+    }
+
+    /// Whether any file holds this in the clear.
+    pub(crate) fn shows(&self, text: &str) -> bool {
+        self.names().iter().any(|name| {
+            let bytes = std::fs::read(self.path().join(name)).unwrap();
+            bytes.windows(text.len()).any(|window| window == text.as_bytes())
+        })
     }
 
     fn hasty_store(&self, keyring: &Arc<FakeKeyring>) -> KeyringStore {
@@ -43,22 +83,41 @@ impl Folder {
     }
 }
 
-fn session(store: impl TokenStore) -> Session {
+/// What became of the file that says what was chosen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Damage {
+    Removed,
+    Empty,
+    CutShort,
+    Garbage,
+    SetAside,
+}
+
+impl Damage {
+    pub(crate) const ALL: [Self; 5] = [Self::Removed, Self::Empty, Self::CutShort, Self::Garbage, Self::SetAside];
+}
+
+/// What a store's error says.
+pub(crate) fn why(error: &StoreError) -> String {
+    std::error::Error::source(error).unwrap().to_string()
+}
+
+pub(crate) fn session(store: impl TokenStore) -> Session {
     Session::builder(|_: RefreshRequest| async { Tokens::new("refreshed").map_err(RefreshError::unavailable) })
         .store(store)
         .build()
 }
 
-fn record(generation: u64) -> Record {
+pub(crate) fn record(generation: u64) -> Record {
     Record::of_tokens("default", Version::new(LoginId::from_bits(1), generation), Tokens::new("access").unwrap())
 }
 
-fn id() -> SessionId {
+pub(crate) fn id() -> SessionId {
     SessionId::default()
 }
 
 /// A folder in which somebody is logged in already, and the keyring that has the key.
-async fn logged_in() -> (Folder, Arc<FakeKeyring>) {
+pub(crate) async fn logged_in() -> (Folder, Arc<FakeKeyring>) {
     let (folder, keyring) = (Folder::new(), FakeKeyring::new(Mood::Open));
     session(folder.store(&keyring)).login(Tokens::new("first").unwrap()).await.unwrap();
     (folder, keyring)
@@ -331,18 +390,79 @@ async fn a_renewed_key_logs_nobody_out() {
 /// The file that names the newest key, lost.
 #[tokio::test]
 async fn what_is_sealed_names_its_key_itself() {
-    let (folder, keyring) = logged_in().await;
-    let named = |name: &str| name.starts_with("_keyring-") && name.ends_with(".tokens");
-    let entries = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap());
-    let files: Vec<_> = entries.filter(|entry| named(entry.file_name().to_str().unwrap())).collect();
-    let [file] = &files[..] else { panic!("{files:?}") };
-    std::fs::write(file.path(), "broken").unwrap();
+    for damage in Damage::ALL {
+        let (folder, keyring) = logged_in().await;
+        folder.lose_choice(damage);
+        let own = session(folder.store(&keyring));
+        assert_eq!(own.access_token().await.unwrap().expose_secret(), "first", "{damage:?}");
+        assert!(folder.store(&keyring).has_key().await.unwrap(), "{damage:?}: the records say so");
+        own.refresh().await.unwrap();
+        assert_eq!(keyring.keys().len(), 1, "{damage:?}: no other key was made");
+        assert!(folder.store(&keyring).has_key().await.unwrap());
+    }
+}
 
-    let own = session(folder.store(&keyring));
-    assert_eq!(own.access_token().await.unwrap().expose_secret(), "first");
-    own.refresh().await.unwrap();
-    assert_eq!(keyring.keys().len(), 1, "no other key was made");
-    assert!(folder.store(&keyring).has_key().await.unwrap());
+/// Records whose key is gone, and others whose key is there: the newest key is one that can be had.
+#[tokio::test]
+async fn a_lost_choice_is_made_anew_with_a_key_that_is_there() {
+    // Several rounds: keys have no order, and the one that is gone may be the last that is asked for.
+    for renewed in [false, true].repeat(8) {
+        let (folder, keyring) = logged_in().await;
+        let store = folder.store(&keyring);
+        if renewed {
+            keyring.clear();
+        }
+        store.renew_key().await.unwrap();
+        put(&store, &"bob".into(), &record(0)).await.unwrap();
+        let keys = keyring.keys();
+        folder.lose_choice(Damage::Removed);
+        let store = folder.store(&keyring);
+        put(&store, &"carol".into(), &record(0)).await.unwrap();
+        assert_eq!(keyring.keys(), keys, "no other key was made");
+    }
+}
+
+#[tokio::test]
+async fn a_broken_choice_is_not_taken_for_none() {
+    let (folder, keyring) = (Folder::new(), FakeKeyring::new(Mood::Open));
+    folder.store(&keyring).unlock().await.unwrap();
+    folder.lose_choice(Damage::CutShort);
+    for _ in 0..2 {
+        assert!(folder.store(&keyring).has_key().await.unwrap_err().is_unavailable());
+    }
+    keyring.becomes(Mood::Absent);
+    for _ in 0..2 {
+        let error = folder.store(&keyring).or_file().await.unwrap_err();
+        assert!(error.is_unavailable() && why(&error).contains("what was chosen"), "{error:?}");
+    }
+    keyring.becomes(Mood::Open);
+    assert!(folder.store(&keyring).or_file().await.unwrap().is_sealed(), "the keyring is never wrong");
+}
+
+/// A key in the record that names the newest, which another program without the keyring has put there.
+#[tokio::test]
+async fn only_a_key_says_that_it_is_the_newest() {
+    let (folder, keyring) = logged_in().await;
+    let store = folder.store(&keyring);
+    let choice = folder.choice();
+    let older = std::fs::read(&choice).unwrap();
+    store.renew_key().await.unwrap();
+    let bare = FileStore::new(folder.path());
+    let reserved = SessionId::from("\0keyring");
+    let mut planted: serde_json::Value =
+        serde_json::from_slice(&bare.load(&reserved).await.unwrap().unwrap().to_bytes()).unwrap();
+    std::fs::write(&choice, older).unwrap();
+    let of_older: serde_json::Value =
+        serde_json::from_slice(&bare.load(&reserved).await.unwrap().unwrap().to_bytes()).unwrap();
+    planted["sealed"]["key"] = of_older["sealed"]["key"].clone();
+    put(&bare, &reserved, &Record::from_bytes(planted.to_string().as_bytes()).unwrap()).await.unwrap();
+
+    let store = folder.store(&keyring);
+    let error = store.swap(&SessionId::from("bob"), None, &record(0)).await.unwrap_err();
+    assert!(error.is_unavailable() && why(&error).contains("renew_key"), "{error:?}");
+    assert!(store.load(&id()).await.unwrap().is_some(), "what is sealed can be read");
+    store.renew_key().await.unwrap();
+    put(&store, &"bob".into(), &record(0)).await.unwrap();
 }
 
 #[tokio::test]
@@ -350,8 +470,9 @@ async fn a_record_leads_to_no_other_entry_of_the_keyring() {
     let (folder, keyring) = logged_in().await;
     keyring.reads.store(0, Ordering::Relaxed);
     for key in ["", "password", "session key 0", "../../x", "ABCDEFABCDEFABCDEFABCDEFABCDEFAB"] {
+        let name = format!(r#"{{"id":"{key}","fingerprint":"{key}"}}"#);
         let sealed = format!(
-            r#"{{"major":1,"session":"default","login":"{:032x}","generation":1,"sealed":{{"key":"{key}","text":"AAAA"}}}}"#,
+            r#"{{"major":1,"session":"default","login":"{:032x}","generation":1,"sealed":{{"key":{name},"text":"AAAA"}}}}"#,
             1
         );
         put(&FileStore::new(folder.path()), &id(), &Record::from_bytes(sealed.as_bytes()).unwrap()).await.unwrap();
@@ -375,27 +496,61 @@ async fn every_id_is_a_session_of_its_own() {
     assert_eq!(keyring.keys().len(), 1);
 }
 
+/// The keyring's entry removed, or with other bytes in it, and put back.
 #[tokio::test]
-async fn keyring_else_file_is_decided_once() {
-    // A machine without a keyring, which gets one later.
-    let (folder, keyring) = (Folder::new(), FakeKeyring::new(Mood::Absent));
-    let store = folder.store(&keyring).or_file().await.unwrap();
-    session(store).login(Tokens::new("first").unwrap()).await.unwrap();
-    let bare = FileStore::new(folder.path());
-    assert!(bare.load(&id()).await.unwrap().unwrap().tokens().is_some(), "a plain file");
-    keyring.becomes(Mood::Open);
-    let own = session(folder.store(&keyring).or_file().await.unwrap());
-    assert_eq!(own.access_token().await.unwrap().expose_secret(), "first");
-    own.refresh().await.unwrap();
-    assert!(bare.load(&id()).await.unwrap().unwrap().tokens().is_none(), "sealed");
+async fn another_key_under_a_known_id_is_no_logout() {
+    for others in [vec![9; 32], vec![9; 16], Vec::new()] {
+        let (folder, keyring) = logged_in().await;
+        let keys = keyring.keys();
+        let before = folder.bytes_of("default-");
+        let wrong = if others.is_empty() {
+            Vec::new()
+        } else {
+            keys.keys().map(|name| (name.clone(), others.clone())).collect()
+        };
+        keyring.holds(wrong.into_iter().collect());
+        let store = folder.store(&keyring);
+        let pod = session(store.clone());
+        assert!(pod.access_token().await.unwrap_err().is_store());
+        assert!(pod.login(Tokens::new("other").unwrap()).await.unwrap_err().is_store());
+        assert_eq!(pod.access_token().await.unwrap().expose_secret(), "other", "it stands in memory");
+        let _not_saved = pod.logout().await;
+        for expected in [None, Some(record(0).version())] {
+            assert!(store.swap(&id(), expected, &record(1)).await.unwrap_err().is_unavailable());
+        }
+        assert!(store.swap(&SessionId::from("bob"), None, &record(1)).await.unwrap_err().is_unavailable());
+        assert_eq!(folder.bytes_of("default-"), before, "nothing is overwritten");
 
-    // Chosen, and then out of reach.
-    keyring.becomes(Mood::Absent);
-    let own = session(folder.store(&keyring).or_file().await.unwrap());
-    assert!(own.access_token().await.unwrap_err().is_store());
-    keyring.becomes(Mood::Open);
-    let own = session(folder.store(&keyring).or_file().await.unwrap());
-    assert_eq!(own.access_token().await.unwrap().expose_secret(), "refreshed");
+        keyring.holds(keys);
+        assert!(store.load(&id()).await.unwrap().is_some(), "it heals by itself");
+        assert_eq!(session(store).access_token().await.unwrap().expose_secret(), "first");
+    }
+}
+
+#[tokio::test]
+async fn an_entry_that_was_removed_is_missed_with_a_way_out() {
+    let (folder, keyring) = logged_in().await;
+    keyring.clear();
+    let error = folder.store(&keyring).load(&id()).await.unwrap_err();
+    assert!(why(&error).contains("KeyringStore::renew_key"), "{error:?}");
+}
+
+/// Two programs make a key at once, though one at a time should: the lock file was removed in between.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_that_came_too_late_to_be_named_is_taken_away_again() {
+    let (folder, slow) = (Folder::new(), FakeKeyring::new(Mood::Hung));
+    let late = folder.store(&slow);
+    let late = tokio::spawn(async move { late.swap(&id(), None, &record(0)).await });
+    slow.was_asked().await;
+    for lock in folder.names().iter().filter(|name| name.starts_with("_keyring-") && name.ends_with("-lock")) {
+        std::fs::remove_file(folder.path().join(lock)).unwrap();
+    }
+    let quick = FakeKeyring::new(Mood::Open);
+    put(&folder.store(&quick), &id(), &record(0)).await.unwrap();
+    slow.becomes(Mood::Open);
+    assert!(late.await.unwrap().unwrap_err().is_unavailable(), "its keyring has no such key");
+    assert_eq!((slow.writes.load(Ordering::Relaxed), slow.keys().len()), (1, 0));
+    assert!(folder.store(&quick).load(&id()).await.unwrap().is_some());
 }
 
 #[tokio::test]

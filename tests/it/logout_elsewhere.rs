@@ -64,7 +64,8 @@ async fn refresh_by_hand(store: &FileStore, user: &SessionId, token_url: &str) {
     if let Ok(tokens) = Tokens::from_json(answer.bytes().await.unwrap()) {
         let version = found.version();
         let next = Version::new(version.login, version.generation + 1);
-        put(store, user, &Record::of_tokens(user.clone(), next, tokens)).await.unwrap();
+        let record = Record::of_tokens(user.clone(), next, tokens).with_registration(found.registration().unwrap());
+        put(store, user, &record).await.unwrap();
     }
 }
 

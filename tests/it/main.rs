@@ -41,6 +41,7 @@ mod judgement;
 mod kernel_keyring;
 mod keyring;
 mod keyring_in_files;
+mod keyring_or_file;
 mod liveness;
 mod logout;
 mod logout_elsewhere;

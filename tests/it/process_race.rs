@@ -72,7 +72,10 @@ impl Field {
         let api = Api::start(&issuer).await.unwrap();
         let folder = Scratch::new();
         let grant = RefreshGrant::new(issuer.token_url(), "login").unwrap();
-        let login = Session::builder(grant).store(FileStore::new(folder.join("tokens"))).build();
+        let login = Session::builder(grant)
+            .registration(program::REGISTRATION)
+            .store(FileStore::new(folder.join("tokens")))
+            .build();
         let mut field = Self {
             issuer,
             api,

@@ -23,12 +23,17 @@ use std::sync::{Arc, Mutex, Once};
 use crate::child::alone;
 use canaries::{ACCESS, ALL, CLIENT, Canary, ID_TOKEN, QUERY, REFRESH};
 use reqwest_auth_refresh::AuthError;
-use shown::{Log, Shown};
+pub(crate) use shown::Log;
+use shown::Shown;
 
 pub(crate) type Shared = Arc<Mutex<Shown>>;
 
 /// The targets under which this crate logs.
-const TARGETS: [&str; 2] = ["reqwest_auth_refresh::middleware::trip", "reqwest_auth_refresh::session::exchange"];
+const TARGETS: [&str; 3] = [
+    "reqwest_auth_refresh::middleware::trip",
+    "reqwest_auth_refresh::session::exchange",
+    "reqwest_auth_refresh::store::keyring::keyring_or_file",
+];
 
 /// What is public and no type of ours with a `Debug`, or has no values.
 const NEVER_SHOWN: [&str; 9] = [

@@ -14,9 +14,12 @@ use serde_json::{Value, json};
 
 const CANARY: &str = "canary-access";
 
+fn key_byte(id: &str) -> u8 {
+    id.bytes().fold(7, |sum: u8, byte| sum.wrapping_mul(31).wrapping_add(byte))
+}
+
 fn key(id: &str) -> SealingKey {
-    let byte = id.bytes().fold(7, |sum: u8, byte| sum.wrapping_mul(31).wrapping_add(byte));
-    SealingKey::new(id, &[byte; 32]).unwrap()
+    SealingKey::new(id, &[key_byte(id); 32]).unwrap()
 }
 
 fn version(generation: u64) -> Version {
@@ -187,40 +190,120 @@ async fn cut_short_or_made_longer_it_is_noticed() {
 }
 
 #[tokio::test]
-async fn records_are_neither_exchanged_nor_renumbered_nor_moved_to_another_key() {
+async fn records_are_neither_exchanged_nor_moved_to_another_registration() {
     let kept = MemoryStore::default();
-    let store = Sealed::new(kept.clone(), SealingKeys::new(key("2026")).opening(key("2025")));
-    let (alice, bob) = (SessionId::from("alice"), SessionId::from("bob"));
-    put(&store, &alice, &record(7, "of-alice")).await.unwrap();
-    put(&store, &bob, &record(7, "of-bob")).await.unwrap();
-    let (of_alice, of_bob) = (kept.load(&alice).await.unwrap().unwrap(), kept.load(&bob).await.unwrap().unwrap());
-    put(&kept, &alice, &of_bob).await.unwrap();
-    put(&kept, &bob, &of_alice).await.unwrap();
-    for id in [&alice, &bob] {
-        assert!(store.load(id).await.unwrap_err().is_unreadable());
+    let store = Sealed::new(kept.clone(), key("2026"));
+    let ids = ["alice", "bob", "carol"].map(SessionId::from);
+    for (id, registration) in ids.iter().zip([None, Some("app at one issuer"), Some("app at another")]) {
+        let tokens = Tokens::new(CANARY).unwrap();
+        let record = Record::of_tokens("default", version(7), tokens);
+        let record = registration.map_or_else(|| record.clone(), |name| record.clone().with_registration(name));
+        put(&store, id, &record).await.unwrap();
+        assert_eq!(store.load(id).await.unwrap().unwrap().registration(), registration);
     }
+    let before: Vec<_> = futures_util::future::join_all(ids.iter().map(|id| kept.load(id))).await;
+    for (at, id) in ids.iter().enumerate() {
+        for (from, record) in before.iter().enumerate() {
+            put(&kept, id, record.as_ref().unwrap().as_ref().unwrap()).await.unwrap();
+            let read = store.load(id).await;
+            assert_eq!(read.is_err_and(|error| error.is_unreadable()), at != from, "{from} at {at}");
+        }
+    }
+}
 
+#[tokio::test]
+async fn every_member_that_stands_in_the_clear_is_vouched_for() {
+    let both = SealingKeys::new(key("2026")).opening(key("2025")).unwrap();
+    // The same bytes under another id, too: nothing but the id tells them apart.
+    let twin = SealingKey::new("twin", &[key_byte("2026"); 32]).unwrap();
     let bytes = Bytes::default();
-    let store = Sealed::new(bytes.clone(), SealingKeys::new(key("2026")).opening(key("2025")));
-    put(&store, &SessionId::default(), &record(7, CANARY)).await.unwrap();
+    let store = Sealed::new(bytes.clone(), both.opening(twin).unwrap());
+    let registered = record(7, CANARY).with_registration("app");
+    put(&store, &SessionId::default(), &registered).await.unwrap();
     let whole = bytes.get();
-    let edits: [(&str, Value); 4] = [
-        ("generation", json!(8)),
-        ("generation", json!(6)),
-        ("login", json!(format!("{:032x}", 1))),
-        ("login", json!("cafe")),
+    let of_2025 = {
+        let other = Bytes::default();
+        put(&Sealed::new(other.clone(), key("2025")), &SessionId::default(), &registered).await.unwrap();
+        serde_json::from_slice::<Value>(&other.get()).unwrap()["sealed"]["key"].clone()
+    };
+    let members: Value = serde_json::from_slice(&whole).unwrap();
+    let known = ["generation", "login", "major", "registration", "sealed", "session"];
+    assert_eq!(members.as_object().unwrap().keys().collect::<Vec<_>>(), known, "each of them is changed below");
+
+    let unreadable: [(&str, Value); 11] = [
+        ("/generation", json!(8)),
+        ("/generation", json!(6)),
+        ("/login", json!(format!("{:032x}", 1))),
+        ("/login", json!("cafe")),
+        ("/major", json!(0)),
+        ("/registration", json!("another")),
+        ("/registration", json!("")),
+        ("/registration", Value::Null),
+        ("/session", json!("another")),
+        ("/sealed/key", of_2025.clone()),
+        ("/sealed/key/id", json!("twin")),
     ];
-    for (member, to) in edits {
+    for (member, to) in unreadable {
         bytes.put(whole.clone());
-        bytes.edit(|value| value[member] = to);
+        bytes.edit(|value| *value.pointer_mut(member).unwrap() = to);
         assert!(read(&store).await.unwrap_err().is_unreadable(), "{member}");
     }
-    bytes.put(whole.clone());
-    bytes.edit(|value| value["sealed"]["key"] = json!("2025"));
-    assert!(read(&store).await.unwrap_err().is_unreadable(), "a known key that it was not sealed with");
+    let of_unknown_keys = [
+        ("/sealed/key/id", json!("2025")),
+        ("/sealed/key/id", json!("2027")),
+        ("/sealed/key/fingerprint", of_2025["fingerprint"].clone()),
+        ("/sealed/key/fingerprint", json!("")),
+    ];
+    for (member, to) in of_unknown_keys {
+        bytes.put(whole.clone());
+        bytes.edit(|value| *value.pointer_mut(member).unwrap() = to);
+        assert!(read(&store).await.unwrap_err().is_unavailable(), "{member}");
+    }
+    // A registration of no letters is one, too.
+    let none = Bytes::default();
+    let store_of_none = Sealed::new(none.clone(), key("2026"));
+    put(&store_of_none, &SessionId::default(), &record(7, CANARY)).await.unwrap();
+    none.edit(|value| value["registration"] = json!(""));
+    assert!(read(&store_of_none).await.unwrap_err().is_unreadable());
+
     bytes.put(whole);
-    bytes.edit(|value| value["sealed"]["key"] = json!("2027"));
-    assert!(read(&store).await.unwrap_err().is_unavailable(), "a key that nobody knows here");
+    bytes.edit(|value| value["major"] = json!(2));
+    assert!(read(&store).await.unwrap_err().is_newer());
+}
+
+#[tokio::test]
+async fn what_an_unknown_key_sealed_is_overwritten_by_no_swap() {
+    let id = SessionId::default();
+    let wrong = SealingKey::new("2026", &[99; 32]).unwrap();
+    for stranger in [key("2027"), wrong] {
+        let kept = MemoryStore::default();
+        put(&Sealed::new(kept.clone(), key("2026")), &id, &record(7, CANARY)).await.unwrap();
+        let before = kept.load(&id).await.unwrap().unwrap().to_bytes();
+        let store = Sealed::new(kept.clone(), stranger);
+        assert!(store.load(&id).await.unwrap_err().is_unavailable());
+        let other_login = Version::new(LoginId::from_bits(1), 7);
+        for expected in [None, Some(version(6)), Some(version(7)), Some(version(8)), Some(other_login)] {
+            for new in [record(7, "other"), record(8, "other")] {
+                assert!(store.swap(&id, expected, &new).await.unwrap_err().is_unavailable(), "{expected:?}");
+            }
+        }
+        assert_eq!(kept.load(&id).await.unwrap().unwrap().to_bytes(), before);
+        store.remove(&id).await.unwrap();
+        assert!(kept.load(&id).await.unwrap().is_none(), "only removing takes it away");
+    }
+}
+
+#[test]
+fn one_id_is_one_key() {
+    let wrong = || SealingKey::new("2026", &[99; 32]).unwrap();
+    let refused = SealingKeys::new(key("2026")).opening(wrong()).unwrap_err();
+    assert_eq!(
+        refused.to_string(),
+        "two sealing keys with different bytes have the id \"2026\"; give one of them another id"
+    );
+    let older = SealingKeys::new(key("2027")).opening(key("2026")).unwrap();
+    assert!(older.clone().opening(wrong()).is_err(), "of those that open, too");
+    assert!(older.opening(key("2026")).unwrap().opening(key("2027")).is_ok(), "the same key twice is harmless");
 }
 
 /// The limit that the docs state: what is put back whole is genuine.
@@ -250,7 +333,7 @@ async fn keys_change_without_a_logout() {
     session(sealed(key("2025").into())).login(Tokens::new("first").unwrap()).await.unwrap();
     assert!(names().await.contains("2025"));
 
-    let both = SealingKeys::new(key("2026")).opening(key("2025"));
+    let both = SealingKeys::new(key("2026")).opening(key("2025")).unwrap();
     let own = session(sealed(both));
     assert_eq!(own.access_token().await.unwrap().expose_secret(), "first");
     own.refresh().await.unwrap();
@@ -264,6 +347,58 @@ async fn keys_change_without_a_logout() {
     assert!(own.access_token().await.unwrap_err().is_store());
     let _not_saved = own.login(Tokens::new("other").unwrap()).await;
     assert!(names().await.contains("2026"), "never overwritten");
+}
+
+/// One program among several was given the wrong bytes under the right id.
+#[tokio::test(start_paused = true)]
+async fn wrong_bytes_under_a_known_id_log_no_session_out() {
+    let (right, wrong) = (key("2026"), SealingKey::new("2026", &[99; 32]).unwrap());
+    let kept = MemoryStore::default();
+    let users = ["alice", "bob", "carol"];
+    let session = |user: &str, key: &SealingKey| {
+        Session::builder(|_: RefreshRequest| async { Tokens::new("refreshed").map_err(RefreshError::unavailable) })
+            .id(user)
+            .store(Sealed::new(kept.clone(), key.clone()))
+            .build()
+    };
+    let stored = async |user: &str| kept.load(&user.into()).await.unwrap().unwrap().to_bytes();
+    for user in users {
+        session(user, &right).login(Tokens::new("first").unwrap()).await.unwrap();
+    }
+    for user in users {
+        let before = stored(user).await;
+        let pod = session(user, &wrong);
+        assert!(pod.access_token().await.unwrap_err().is_store());
+        assert!(pod.refresh().await.unwrap_err().is_store());
+        assert!(!matches!(pod.state(), State::NeedsLogin { .. } | State::LoggedOut { .. }), "{:?}", pod.state());
+        assert!(pod.login(Tokens::new("other").unwrap()).await.unwrap_err().is_store());
+        assert_eq!(pod.access_token().await.unwrap().expose_secret(), "other", "it stands in memory");
+        let _not_saved = pod.flush().await;
+        let _not_saved = pod.logout().await;
+        drop(pod);
+        assert_eq!(stored(user).await, before, "nothing is overwritten");
+
+        let healed = session(user, &right);
+        assert_eq!(healed.access_token().await.unwrap().expose_secret(), "first");
+        healed.refresh().await.unwrap();
+    }
+}
+
+/// A key that got another name: the old name opens what it has sealed, if it is given too.
+#[tokio::test(start_paused = true)]
+async fn a_renamed_key_logs_no_session_out() {
+    let kept = MemoryStore::default();
+    let renamed = SealingKey::new("new name", &[key_byte("2026"); 32]).unwrap();
+    session(Sealed::new(kept.clone(), key("2026"))).login(Tokens::new("first").unwrap()).await.unwrap();
+
+    let own = session(Sealed::new(kept.clone(), renamed.clone()));
+    assert!(own.access_token().await.unwrap_err().is_store());
+    let both = SealingKeys::new(renamed.clone()).opening(key("2026")).unwrap();
+    let own = session(Sealed::new(kept.clone(), both));
+    assert_eq!(own.access_token().await.unwrap().expose_secret(), "first");
+    own.refresh().await.unwrap();
+    let own = session(Sealed::new(kept, renamed));
+    assert_eq!(own.access_token().await.unwrap().expose_secret(), "refreshed");
 }
 
 #[tokio::test(start_paused = true)]

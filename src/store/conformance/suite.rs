@@ -18,6 +18,7 @@ macro_rules! store_conformance {
             use super::*;
             use $crate::conformance::Subject;
 
+            #[allow(dead_code)]
             async fn subject() -> Subject {
                 let subject: Subject = $subject;
                 subject.other_process_is(concat!(module_path!(), "::another_process"))
@@ -162,9 +163,11 @@ macro_rules! __store_laws {
             $crate::conformance::another_process(subject())
         }
 
+        #[cfg(test)]
         #[allow(dead_code)]
         pub(super) const LAWS: &[$crate::conformance::Law] = &[$((stringify!($law), $law)),*];
 
+        #[cfg(test)]
         #[allow(dead_code)]
         pub(super) const LAWS_OF_PROCESSES: &[$crate::conformance::Law] =
             &[$((stringify!($of_processes), $of_processes)),*];

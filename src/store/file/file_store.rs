@@ -84,8 +84,8 @@ const WRITE_WAIT: Duration = Duration::from_secs(4);
 /// its end; only to see that a lock is still held, and to give it back, takes a few system calls where it is asked.
 #[derive(Debug, Clone)]
 pub struct FileStore {
-    place: Arc<Place>,
-    threads: Threads,
+    pub(crate) place: Arc<Place>,
+    pub(crate) threads: Threads,
     /// Whether locks were seen to exclude.
     proven: Arc<AtomicBool>,
 }
@@ -129,7 +129,7 @@ impl FileStore {
         Self { place: Arc::new(place), threads: Threads::default(), proven: Arc::default() }
     }
 
-    fn drawer(&self, id: &SessionId) -> Drawer {
+    pub(crate) fn drawer(&self, id: &SessionId) -> Drawer {
         Drawer { place: Arc::clone(&self.place), proven: Arc::clone(&self.proven), id: id.clone() }
     }
 

@@ -12,6 +12,10 @@ pub(crate) mod place;
 pub(crate) mod record_file;
 pub(crate) mod threads;
 pub(crate) mod trouble;
+#[cfg(feature = "keyring")]
+pub(crate) mod use_lock;
+#[cfg(feature = "keyring")]
+pub(crate) mod whole_folder;
 
 pub use app_folder::NoAppFolder;
 pub use file_store::FileStore;

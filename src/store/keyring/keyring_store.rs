@@ -12,11 +12,12 @@ use crate::store::contract::{Lock, LockRequest, Swap, TokenStore};
 use crate::store::error::StoreError;
 use crate::store::file::app_folder::{NoAppFolder, app_folder};
 use crate::store::file::file_store::FileStore;
-use crate::store::keyring::key_record::apart;
+use crate::store::keyring::choice::apart;
+use crate::store::keyring::chooser::Chosen;
 use crate::store::keyring::keyring_keys::KeyringKeys;
 use crate::store::keyring::turns::Turns;
 use crate::store::record::Record;
-use crate::store::sealed::through::Through;
+use crate::store::sealed::store::Sealed;
 
 /// Within a session's own bound for reading its store, so that it is this store that says what took so long.
 const BOUND: Duration = Duration::from_secs(4);
@@ -69,23 +70,33 @@ const UNLOCK_BOUND: Duration = Duration::from_secs(60);
 ///
 /// # Keyring, else file
 ///
-/// Many machines have no keyring: servers, containers, a login over SSH. [`or_file`](Self::or_file) decides at the start of
+/// Many machines have no keyring: servers, containers, a login over SSH. [`or_file`](Self::or_file) chooses at the start of
 /// a program, and a folder for which the keyring was once chosen stays with it.
 ///
 /// # The key
 ///
 /// A key is 32 random bytes in an entry of its own, which is never overwritten. It is made when something is to be sealed
-/// for the first time, while other programs are kept out, and is read back before it is used. Its id stands in what it has
-/// sealed, so that a keyring that shows no such entry (a locked one may say so) is unavailable, and not empty.
+/// for the first time, while other programs are kept out, and is read back before it is used. Its id and a fingerprint stand
+/// in what it has sealed. So a keyring that shows no such entry (a locked one may say so), or has other bytes in it, is
+/// unavailable: it is neither taken for empty, nor is what the right key has sealed taken for broken or overwritten.
 ///
-/// A key that is gone for good, since somebody removed the entry, cannot be told from one that is locked away. For that
+/// A key that is gone for good, since a person removed the entry, cannot be told from one that is locked away. For that
 /// case there are [`renew_key`](Self::renew_key) and [`remove`](TokenStore::remove), and a new login. With a keyring that
 /// forgets when the machine restarts (keyutils of Linux) it is every restart's case.
+///
+/// # Records that are not sealed
+///
+/// They are taken for what they say where plain files were [chosen](Self::or_file) for this folder before it had a key, and
+/// are sealed at their session's next refresh. The key itself vouches for that. In every other folder they are
+/// [unreadable](StoreError::is_unreadable), unless the program says [`accept_unsealed`](Self::accept_unsealed): a program
+/// that may write to the folder cannot put tokens of its own into it.
+///
+/// What no store can notice is a folder that was emptied, so that nothing sealed and no choice is left in it, and filled
+/// with plain files.
 #[derive(Debug, Clone)]
 pub struct KeyringStore {
-    keys: KeyringKeys,
-    unlock_bound: Duration,
-    accepts_unsealed: bool,
+    pub(crate) sealed: Sealed<FileStore, KeyringKeys>,
+    pub(crate) unlock_bound: Duration,
 }
 
 impl KeyringStore {
@@ -102,8 +113,9 @@ impl KeyringStore {
     /// Keeps sessions in this folder, as [`FileStore::new`] does, and the key under `service` in the keyring: a name by
     /// which people know the program.
     pub fn new(folder: impl AsRef<Path>, service: &str) -> Self {
-        let keys = KeyringKeys::new(FileStore::new(folder), service, BOUND);
-        Self { keys, unlock_bound: UNLOCK_BOUND, accepts_unsealed: false }
+        let files = FileStore::new(folder);
+        let keys = KeyringKeys::new(files.clone(), service, BOUND);
+        Self { sealed: Sealed::with_keys(files, keys), unlock_bound: UNLOCK_BOUND }
     }
 
     /// With another keyring than the system's: one of any crate that implements
@@ -116,14 +128,14 @@ impl KeyringStore {
         mut self,
         connect: impl Fn() -> keyring_core::Result<Arc<CredentialStore>> + Send + Sync + 'static,
     ) -> Self {
-        self.keys.keyring = Turns::new(connect);
+        self.sealed.keys.keyring = Turns::new(connect);
         self
     }
 
     /// How long a call waits for the keyring: 4 s. An answer that comes later is kept, so that the next call need not wait.
     #[must_use]
     pub fn bound(mut self, bound: Duration) -> Self {
-        self.keys.bound = bound;
+        self.sealed.keys.bound = bound;
         self
     }
 
@@ -134,13 +146,13 @@ impl KeyringStore {
         self
     }
 
-    /// Takes files that are not sealed for what they say, where otherwise they are unreadable; see
-    /// [`Sealed::accept_unsealed`](crate::Sealed::accept_unsealed).
+    /// Takes records that are not sealed for what they say, also where no plain files were chosen for this folder before.
     ///
-    /// For a program that kept its sessions in the same folder with a [`FileStore`] before: they stay logged in.
+    /// For a folder that a plain [`FileStore`] has been in use for: its sessions stay logged in and are sealed at their next
+    /// refresh. As long as it is set, a program that may write to the folder can put tokens of its own into it.
     #[must_use]
     pub fn accept_unsealed(mut self) -> Self {
-        self.accepts_unsealed = true;
+        self.sealed = self.sealed.accept_unsealed();
         self
     }
 
@@ -157,46 +169,20 @@ impl KeyringStore {
     ///
     /// Can be dropped and called again; an answer that comes in between is kept.
     pub async fn unlock(&self) -> Result<(), StoreError> {
-        self.keys.newest_within(self.unlock_bound, None).await.map(drop)
+        self.sealed.keys.newest_within(self.unlock_bound).await.map(drop)
     }
 
     /// Whether a key was ever made for this folder. Asks the disk only.
     ///
     /// # Errors
     ///
-    /// When the folder cannot be read.
+    /// [Unavailable](StoreError::is_unavailable) when that cannot be seen: the folder cannot be read, or what is in it is
+    /// broken.
     pub async fn has_key(&self) -> Result<bool, StoreError> {
-        self.keys.key_record().await.map(|record| record.is_some())
-    }
-
-    /// This store where there is a keyring, else plain files in the same folder.
-    ///
-    /// The keyring is chosen when it was chosen before, also when it cannot be reached now, since what was sealed cannot be
-    /// read without it; or when it gives a key [now](Self::unlock). Where files were chosen before and there is a keyring
-    /// now, their sessions stay logged in and are sealed at their next refresh. A program that chose files and still runs
-    /// then cannot read what was sealed: to it those sessions are unavailable, until it starts again.
-    ///
-    /// ```
-    /// # use reqwest_auth_refresh::{KeyringStore, RefreshError, RefreshRequest, Session, keyring_core};
-    /// # #[tokio::main(flavor = "current_thread")]
-    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// # let never = |_: RefreshRequest| async { Err(RefreshError::unavailable("not asked in this example")) };
-    /// # let folder = std::env::temp_dir().join(format!("reqwest-auth-refresh-or-file-doc-{}", std::process::id()));
-    /// let store = KeyringStore::new(&folder, "my-app");
-    /// # let store = store.keyring(|| Err(keyring_core::Error::NoDefaultStore));
-    /// let session = Session::builder(never).store(store.or_file().await?).build();
-    /// # Ok(())
-    /// # }
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// When the folder cannot be read, so that it is not known what was chosen before.
-    pub async fn or_file(self) -> Result<Arc<dyn TokenStore>, StoreError> {
-        if self.has_key().await? || self.unlock().await.is_ok() {
-            return Ok(Arc::new(self.accept_unsealed()));
+        match self.sealed.keys.chooser.chosen().await? {
+            Chosen::Keyring(_) => Ok(true),
+            Chosen::NotKeyring(past) => past.was_sealed(),
         }
-        Ok(Arc::new(self.keys.files))
     }
 
     /// Makes a new key, which seals from now on, in other running programs too. The one before stays in the keyring and opens what it has sealed.
@@ -213,11 +199,7 @@ impl KeyringStore {
     ///
     /// When dropped, the new key may have been made and not be in use; it is then used by the next call that makes one.
     pub async fn renew_key(&self) -> Result<(), StoreError> {
-        self.keys.renewed_within(self.unlock_bound).await
-    }
-
-    fn through(&self) -> Through<'_, FileStore, KeyringKeys> {
-        Through { store: &self.keys.files, keys: &self.keys, accepts_unsealed: self.accepts_unsealed }
+        self.sealed.keys.renewed_within(self.unlock_bound).await
     }
 }
 
@@ -225,18 +207,18 @@ impl KeyringStore {
 #[deny(clippy::missing_trait_methods)]
 impl TokenStore for KeyringStore {
     async fn load(&self, id: &SessionId) -> Result<Option<Record>, StoreError> {
-        self.through().load(&apart(id)).await
-    }
-
-    async fn remove(&self, id: &SessionId) -> Result<(), StoreError> {
-        self.keys.files.remove(&apart(id)).await
+        self.sealed.load(&apart(id)).await
     }
 
     async fn swap(&self, id: &SessionId, expected: Option<Version>, new: &Record) -> Result<Swap, StoreError> {
-        self.through().swap(&apart(id), expected, new).await
+        self.sealed.swap(&apart(id), expected, new).await
+    }
+
+    async fn remove(&self, id: &SessionId) -> Result<(), StoreError> {
+        self.sealed.remove(&apart(id)).await
     }
 
     async fn lock(&self, id: &SessionId, wanted: LockRequest) -> Result<Lock, StoreError> {
-        self.keys.files.lock(&apart(id), wanted).await
+        self.sealed.lock(&apart(id), wanted).await
     }
 }

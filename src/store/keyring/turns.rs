@@ -140,7 +140,9 @@ pub(crate) fn of(error: &keyring_core::Error) -> StoreError {
     StoreError::unavailable(match error {
         Error::PlatformFailure(error) => format!("the keyring failed: {error}"),
         Error::NoStorageAccess(error) => format!("the keyring gives no access: {error}"),
-        Error::NoEntry => "the keyring has no such entry, or does not show it while it is locked".to_owned(),
+        Error::NoEntry => "the keyring has no such entry, or does not show it while it is locked; \
+                           if the entry was removed for good, KeyringStore::renew_key makes a new key"
+            .to_owned(),
         Error::Ambiguous(_) => "the keyring has several such entries".to_owned(),
         Error::NoDefaultStore => "there is no keyring here".to_owned(),
         Error::TooLong(what, most) => format!("the keyring takes a {what} of {most} characters at most"),

@@ -2,9 +2,9 @@
 
 pub(crate) mod cipher;
 pub(crate) mod key;
+pub(crate) mod key_source;
 pub(crate) mod keys;
 pub(crate) mod store;
-pub(crate) mod through;
 
 pub use key::{InvalidKey, SealingKey};
 pub use keys::SealingKeys;

@@ -7,9 +7,10 @@ use async_trait::async_trait;
 use crate::id::{SessionId, Version};
 use crate::store::contract::{Lock, LockRequest, Swap, TokenStore};
 use crate::store::error::StoreError;
-use crate::store::record::Record;
+use crate::store::record::{Content, Record};
+use crate::store::sealed::cipher;
+use crate::store::sealed::key_source::KeySource;
 use crate::store::sealed::keys::SealingKeys;
-use crate::store::sealed::through::Through;
 
 /// Seals each record with a key of the program's own before another store keeps it, so that whoever reads that store reads
 /// no tokens, and whoever changes it is noticed.
@@ -37,25 +38,29 @@ use crate::store::sealed::through::Through;
 ///
 /// # What is noticed, and what is not
 ///
-/// A record is sealed with XChaCha20-Poly1305 under a random nonce of 192 bits, and bound to its session's id, its version
-/// and its key's id. So a record with any byte changed, one moved to another session, and an old one that is given a newer
-/// version do not open: they are [unreadable](StoreError::is_unreadable), like a broken file. They are left where they are
-/// until the session writes again.
+/// A record is sealed with XChaCha20-Poly1305 under a random nonce of 192 bits, and bound to its session, its
+/// [registration](Record::registration), its version and its key's id. So a record with any byte changed, one moved to
+/// another session or registration, and an old one that is given a newer version do not open: they are
+/// [unreadable](StoreError::is_unreadable), like a broken file. They are left where they are until the session writes again.
 ///
 /// What is *not* noticed here is a whole older record, put back under the version that it had: it is genuine. A session that
 /// runs notices, since it knows a later generation, and puts that in its place. One that has just begun takes the old
 /// record for the last one: it comes to tokens that the issuer has replaced since, or to those of a login that has ended,
 /// and the issuer's refusal ends it. Nor is it noticed when the record is removed.
 ///
-/// Not hidden are the id of the key, the random id of the login, how often it was refreshed, and how long the record is.
+/// Not hidden are the session's id, its registration, the id of the key and a fingerprint of its bytes, the random id of the
+/// login, how often it was refreshed, and how long the record is.
 ///
 /// # Which keys
 ///
-/// See [`SealingKeys`] for several keys and for changing them. A record that names a key which is not given is
-/// [unavailable](StoreError::is_unavailable) and is never overwritten: it may be that of a newer version of the program.
-pub struct Sealed<S> {
-    store: S,
-    keys: SealingKeys,
+/// See [`SealingKeys`] for several keys and for changing them. A record that is sealed with a key which is not given, also
+/// one with other bytes under a known id, is [unavailable](StoreError::is_unavailable): it may be that of a newer version of
+/// the program, or this program may have been given the wrong key. It is read again when the right key is there, and it is
+/// never overwritten. Only [`remove`](TokenStore::remove) takes it away.
+#[derive(Clone)]
+pub struct Sealed<S, K = SealingKeys> {
+    pub(crate) store: S,
+    pub(crate) keys: K,
     accepts_unsealed: bool,
 }
 
@@ -63,7 +68,13 @@ impl<S: TokenStore> Sealed<S> {
     /// Keeps records in `store`, sealed with the newest of these keys; one [`SealingKey`](crate::SealingKey) will do.
     #[must_use]
     pub fn new(store: S, keys: impl Into<SealingKeys>) -> Self {
-        Self { store, keys: keys.into(), accepts_unsealed: false }
+        Self::with_keys(store, keys.into())
+    }
+}
+
+impl<S, K> Sealed<S, K> {
+    pub(crate) fn with_keys(store: S, keys: K) -> Self {
+        Self { store, keys, accepts_unsealed: false }
     }
 
     /// Takes records that are not sealed for what they say, where otherwise they are unreadable.
@@ -75,26 +86,70 @@ impl<S: TokenStore> Sealed<S> {
         self.accepts_unsealed = true;
         self
     }
+}
 
-    fn through(&self) -> Through<'_, S, SealingKeys> {
-        Through { store: &self.store, keys: &self.keys, accepts_unsealed: self.accepts_unsealed }
+/// The version of what is stored below, and what it says. What does not open says nothing.
+async fn look<S: TokenStore, K: KeySource>(
+    sealed: &Sealed<S, K>,
+    id: &SessionId,
+) -> Result<(Option<Version>, Option<Record>), StoreError> {
+    let found = match sealed.store.load(id).await {
+        Err(error) if error.is_unreadable() => None,
+        found => found?,
+    };
+    let below = found.as_ref().map(Record::version);
+    match open(sealed, id, found).await {
+        Err(error) if error.is_unreadable() => Ok((below, None)),
+        opened => Ok((below, opened?)),
+    }
+}
+
+async fn open<S: TokenStore, K: KeySource>(
+    sealed: &Sealed<S, K>,
+    id: &SessionId,
+    found: Option<Record>,
+) -> Result<Option<Record>, StoreError> {
+    let Some(found) = found else { return Ok(None) };
+    match found.content() {
+        Content::Sealed(content) => {
+            let key = sealed.keys.named(&content.key).await?;
+            cipher::open(&found, content, id, &key).map(Some)
+        }
+        Content::Tokens(_) | Content::Tombstone { .. } => {
+            if sealed.accepts_unsealed || sealed.keys.accepts_unsealed().await? {
+                return Ok(Some(found));
+            }
+            Err(StoreError::unreadable("the record is not sealed"))
+        }
     }
 }
 
 #[cfg_attr(not(target_arch = "wasm32"), async_trait)]
 #[cfg_attr(target_arch = "wasm32", async_trait(?Send))]
 #[deny(clippy::missing_trait_methods)]
-impl<S: TokenStore> TokenStore for Sealed<S> {
+impl<S: TokenStore, K: KeySource> TokenStore for Sealed<S, K> {
     async fn load(&self, id: &SessionId) -> Result<Option<Record>, StoreError> {
-        self.through().load(id).await
+        open(self, id, self.store.load(id).await?).await
+    }
+
+    async fn swap(&self, id: &SessionId, expected: Option<Version>, new: &Record) -> Result<Swap, StoreError> {
+        // The store below compares versions and knows nothing of keys, so what is replaced is opened first.
+        let (below, found) = look(self, id).await?;
+        if found.as_ref().map(Record::version) != expected {
+            return Ok(Swap::Found(found));
+        }
+        let sealed = cipher::seal(new, id, &self.keys.newest().await?)?;
+        match self.store.swap(id, below, &sealed).await? {
+            Swap::Done => Ok(Swap::Done),
+            Swap::Found(since) => match open(self, id, since).await {
+                Err(error) if error.is_unreadable() => Ok(Swap::Found(None)),
+                opened => opened.map(Swap::Found),
+            },
+        }
     }
 
     async fn remove(&self, id: &SessionId) -> Result<(), StoreError> {
         self.store.remove(id).await
-    }
-
-    async fn swap(&self, id: &SessionId, expected: Option<Version>, new: &Record) -> Result<Swap, StoreError> {
-        self.through().swap(id, expected, new).await
     }
 
     async fn lock(&self, id: &SessionId, wanted: LockRequest) -> Result<Lock, StoreError> {
@@ -102,7 +157,7 @@ impl<S: TokenStore> TokenStore for Sealed<S> {
     }
 }
 
-impl<S: fmt::Debug> fmt::Debug for Sealed<S> {
+impl<S: fmt::Debug, K: fmt::Debug> fmt::Debug for Sealed<S, K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut debug = f.debug_struct("Sealed");
         debug.field("store", &self.store).field("keys", &self.keys).finish_non_exhaustive()

@@ -24,6 +24,9 @@ pub(super) const API_URL: &str = "RACE_CHILD_API_URL";
 /// `no` where the child is to go by no lock.
 pub(super) const LOCKS: &str = "RACE_CHILD_LOCKS";
 
+/// All children are one client, although each says its own name to the issuer, which counts by it.
+pub(super) const REGISTRATION: &str = "the race";
+
 const PAUSE: Duration = Duration::from_millis(25);
 
 /// The refresh grant, and a word when it is used for tokens that are in the first half of their life and were not refused.
@@ -66,7 +69,11 @@ fn child() {
     });
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
-        let session = Session::builder(grant).store(store).on_needs_login(|_| println!("logout")).build();
+        let session = Session::builder(grant)
+            .registration(REGISTRATION)
+            .store(store)
+            .on_needs_login(|_| println!("logout"))
+            .build();
         let mut events = session.events();
         tokio::spawn(async move {
             while let Some(event) = events.next().await {

@@ -25,7 +25,7 @@ fn record() -> Record {
 pub(crate) async fn sealing(shown: &Shared) {
     let (id, other) = (SessionId::from(SESSION.secret(0)), SessionId::from(SESSION.secret(1)));
     let kept = MemoryStore::default();
-    let keys = SealingKeys::new(key("new")).opening(key("old"));
+    let keys = SealingKeys::new(key("new")).opening(key("old")).unwrap();
     let sealed = Sealed::new(kept.clone(), keys.clone());
     let stranger = Sealed::new(kept.clone(), key("stranger"));
     put(&sealed, &id, &record()).await.unwrap();
@@ -48,6 +48,9 @@ pub(crate) async fn sealing(shown: &Shared) {
         }
     }
 
+    let same_id = keys.opening(SealingKey::new("new", &[1; 32]).unwrap()).unwrap_err();
+    shown.lock().unwrap().error(&same_id);
+
     let (scratch, keyring) = (Scratch::new(), FakeKeyring::new(Mood::Open));
     let store = || KeyringStore::new(scratch.path(), "redaction").keyring(keyring.connecting());
     put(&store(), &id, &record()).await.unwrap();
@@ -60,5 +63,14 @@ pub(crate) async fn sealing(shown: &Shared) {
         if let Err(error) = read {
             shown.error(&error);
         }
+    }
+
+    let folder = Scratch::new();
+    for mood in [Mood::Absent, Mood::Open, Mood::Absent] {
+        keyring.becomes(mood);
+        let store =
+            KeyringStore::new(folder.path(), "redaction").keyring(keyring.connecting()).or_file().await.unwrap();
+        let _unavailable = put(&store, &id, &record()).await;
+        shown.lock().unwrap().debug(&store);
     }
 }

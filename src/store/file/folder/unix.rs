@@ -71,6 +71,17 @@ impl Folder {
         self.path.join(name)
     }
 
+    /// What its files are called, as far as that is Unicode.
+    #[cfg(feature = "keyring")]
+    pub(crate) fn names(&self) -> Result<Vec<String>, Trouble> {
+        let failed = |errno| Trouble::new("list", &self.path, errno);
+        let mut names = Vec::new();
+        for entry in rustix::fs::Dir::read_from(&self.descriptor).map_err(failed)? {
+            names.extend(entry.map_err(failed)?.file_name().to_str().map(str::to_owned));
+        }
+        Ok(names)
+    }
+
     /// What is in a file, if it is there; of one that is longer than `most`, a byte more than that.
     pub(crate) fn read(&self, name: &str, most: usize) -> Result<Option<Zeroizing<Vec<u8>>>, Trouble> {
         let failed = |error| Trouble::new("read", &self.path_of(name), error);

@@ -56,6 +56,17 @@ impl Folder {
         self.path.join(name)
     }
 
+    /// What its files are called, as far as that is Unicode.
+    #[cfg(feature = "keyring")]
+    pub(crate) fn names(&self) -> Result<Vec<String>, Trouble> {
+        let failed = |error| Trouble::new("list", &self.path, error);
+        let mut names = Vec::new();
+        for entry in std::fs::read_dir(&self.path).map_err(failed)? {
+            names.extend(entry.map_err(failed)?.file_name().into_string().ok());
+        }
+        Ok(names)
+    }
+
     /// What is in a file, if it is there; of one that is longer than `most`, a byte more than that.
     pub(crate) fn read(&self, name: &str, most: usize) -> Result<Option<Zeroizing<Vec<u8>>>, Trouble> {
         let failed = |error| Trouble::new("read", &self.path_of(name), error);
