@@ -22,6 +22,24 @@ struct LocalLock {
     released: Notify,
 }
 
+impl LocalLock {
+    fn attempt(&self) -> Option<OwnedMutexGuard<()>> {
+        Arc::clone(&self.mutex).try_lock_owned().ok()
+    }
+
+    async fn wait(&self) -> OwnedMutexGuard<()> {
+        loop {
+            let mut released = pin!(self.released.notified());
+            // Before looking: a release after that is heard of.
+            released.as_mut().enable();
+            if let Some(held) = self.attempt() {
+                return held;
+            }
+            released.await;
+        }
+    }
+}
+
 impl<K> Clone for LocalLocks<K> {
     fn clone(&self) -> Self {
         Self(Arc::clone(&self.0))
@@ -39,8 +57,8 @@ impl<K: Clone + Eq + Hash + Send + Sync> LocalLocks<K> {
     pub(crate) async fn lock(&self, key: K, wait: Duration) -> Option<LocalGuard<K>> {
         let lock = Arc::clone(self.all().entry(key.clone()).or_default());
         let user = User { locks: self.clone(), key, lock };
-        let held = match user.attempt() {
-            None if !wait.is_zero() => platform::within(wait, user.wait()).await.ok()?,
+        let held = match user.lock.attempt() {
+            None if !wait.is_zero() => platform::within(wait, user.lock.wait()).await.ok()?,
             held => held?,
         };
         Some(LocalGuard { user, held: Some(held) })
@@ -60,24 +78,6 @@ struct User<K: Eq + Hash> {
     locks: LocalLocks<K>,
     key: K,
     lock: Arc<LocalLock>,
-}
-
-impl<K: Eq + Hash> User<K> {
-    fn attempt(&self) -> Option<OwnedMutexGuard<()>> {
-        Arc::clone(&self.lock.mutex).try_lock_owned().ok()
-    }
-
-    async fn wait(&self) -> OwnedMutexGuard<()> {
-        loop {
-            let mut released = pin!(self.lock.released.notified());
-            // Before looking: a release after that is heard of.
-            released.as_mut().enable();
-            if let Some(held) = self.attempt() {
-                return held;
-            }
-            released.await;
-        }
-    }
 }
 
 impl<K: Eq + Hash> Drop for User<K> {
