@@ -122,7 +122,7 @@ pub use refresh::{Dialect, MemberPaths, RefreshAnswer};
 pub use retry_strategy::AuthRetryStrategy;
 pub use secrecy::{ExposeSecret, SecretString};
 pub use session::{AllEvents, Events, LogoutReport, Missed, Session, Sessions};
-#[cfg(all(feature = "conformance", not(target_arch = "wasm32")))]
+#[cfg(feature = "conformance")]
 pub use store::conformance;
 #[cfg(all(feature = "file-store", not(target_arch = "wasm32")))]
 pub use store::{FileStore, NoAppFolder};

@@ -1,6 +1,6 @@
 //! Where tokens are kept between two runs of a program.
 
-#[cfg(all(feature = "conformance", not(target_arch = "wasm32")))]
+#[cfg(feature = "conformance")]
 pub mod conformance;
 pub(crate) mod contract;
 pub(crate) mod error;

@@ -42,6 +42,7 @@ mod json_refresh;
 mod judgement;
 mod kernel_keyring;
 mod keyring;
+mod keyring_in_files;
 mod keyring_or_file;
 mod liveness;
 mod logout;

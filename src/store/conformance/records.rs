@@ -1,25 +1,15 @@
 //! Laws of one record.
 
-use std::sync::Arc;
-use std::time::Duration;
-
-use futures_util::FutureExt;
-
-use crate::id::SessionId;
-use crate::store::conformance::sample::{self, CANARY, assert_is, put, tokens};
+use crate::store::conformance::sample::{self, CANARY, assert_is, id, put, tokens};
 use crate::store::conformance::subject::Subject;
-use crate::store::conformance::suite::{Outcome, side_by_side};
+use crate::store::conformance::trial::{Outcome, side_by_side};
 use crate::store::contract::{LockRequest, Swap, TokenStore};
 use crate::store::record::Record;
 
-fn id() -> SessionId {
-    SessionId::default()
-}
-
 /// Saves, loads, and compares all of it.
 async fn survives(store: &dyn TokenStore, record: &Record) -> Outcome {
-    put(store, &id(), record).await?;
-    assert_is(store.load(&id()).await?.as_ref(), record);
+    put(store, record).await?;
+    assert_is(store.load(record.session()).await?.as_ref(), record);
     Ok(())
 }
 
@@ -34,8 +24,8 @@ pub async fn returns_what_was_saved(subject: &Subject) -> Outcome {
     survives(subject.store(), &tokens(1, "a")?).await
 }
 
-/// A later save replaces an earlier one, also with a lower version: whoever saves knows.
-pub async fn the_last_save_wins(subject: &Subject) -> Outcome {
+/// The next record replaces the one before, also a shorter one, and one of a lower version.
+pub async fn the_last_record_replaces_the_one_before(subject: &Subject) -> Outcome {
     survives(subject.store(), &tokens(1, "a")?).await?;
     survives(subject.store(), &tokens(2, "a-longer-one-than-before")?).await?;
     survives(subject.store(), &tokens(1, "b")?).await
@@ -45,7 +35,7 @@ pub async fn the_last_save_wins(subject: &Subject) -> Outcome {
 pub async fn removing_twice_is_no_error(subject: &Subject) -> Outcome {
     let store = subject.store();
     store.remove(&id()).await?;
-    put(store, &id(), &tokens(1, "a")?).await?;
+    put(store, &tokens(1, "a")?).await?;
     store.remove(&id()).await?;
     assert!(store.load(&id()).await?.is_none(), "it was removed");
     store.remove(&id()).await?;
@@ -65,13 +55,16 @@ pub async fn every_field_survives(subject: &Subject) -> Outcome {
     survives(subject.store(), &sample::full()?).await
 }
 
-/// What a later version of the crate wrote is kept too.
+/// What a later version of the crate wrote is kept too: in the record, in its tokens and in a tombstone, to the last digit.
 pub async fn unknown_members_survive(subject: &Subject) -> Outcome {
-    survives(subject.store(), &sample::unknown()?).await
+    for record in sample::unknown()? {
+        survives(subject.store(), &record).await?;
+    }
+    Ok(())
 }
 
 /// How a login ended is kept as its tokens were.
-pub async fn tombstones_are_kept(subject: &Subject) -> Outcome {
+pub async fn tombstones_survive(subject: &Subject) -> Outcome {
     for tombstone in sample::tombstones()? {
         survives(subject.store(), &tokens(1, "a")?).await?;
         survives(subject.store(), &tombstone).await?;
@@ -79,52 +72,54 @@ pub async fn tombstones_are_kept(subject: &Subject) -> Outcome {
     Ok(())
 }
 
-/// Whoever reads while others write finds what one of them wrote, whole.
-pub async fn concurrent_saves_leave_one_whole_record(subject: &Subject) -> Outcome {
-    put(subject.store(), &id(), &tokens(0, "first")?).await?;
-    side_by_side(subject.handles(8), |nth, store| async move {
-        for round in 0..8_u64 {
+/// What a store above has sealed is kept, though this one cannot read it.
+pub async fn sealed_content_survives(subject: &Subject) -> Outcome {
+    survives(subject.store(), &sample::sealed()?).await
+}
+
+/// What a record belongs to is kept: no registration and an empty one are two, and a tombstone has one too.
+pub async fn registrations_survive(subject: &Subject) -> Outcome {
+    for record in sample::registered()? {
+        survives(subject.store(), &record).await?;
+        let found = subject.store().load(&id()).await?;
+        assert_eq!(found.as_ref().and_then(Record::registration), record.registration());
+    }
+    Ok(())
+}
+
+/// A reader finds what one of many writers wrote, whole.
+pub async fn readers_find_whole_records(subject: &Subject) -> Outcome {
+    put(subject.store(), &tokens(0, "first")?).await?;
+    side_by_side(subject.handles(6), |nth, store| async move {
+        for round in 0..4_u64 {
             let text = format!("{nth}-{round}-").repeat(1 + nth * 97);
-            put(&*store, &id(), &tokens(round, &text)?).await?;
-            let found = store.load(&id()).await?.and_then(|found| whole(&found));
-            assert!(found.is_some(), "no mixture, and never nothing");
+            put(&*store, &tokens(round, &text)?).await?;
+            let found = store.load(&id()).await?;
+            assert!(found.as_ref().is_some_and(is_whole), "neither a mixture nor nothing");
         }
         Ok(())
     })
     .await
 }
 
-/// The text of a sample, if every part of the record is of the same one.
-fn whole(record: &Record) -> Option<String> {
+/// Whether every part of a sample is of the same one.
+pub(crate) fn is_whole(record: &Record) -> bool {
     let bytes = record.to_bytes();
     let text = String::from_utf8_lossy(&bytes);
     let of = |member: &str| Some(text.split_once(&format!("\"{member}\":\""))?.1.split_once('"')?.0.to_owned());
-    let access = of("access_token")?;
-    let same = access.strip_prefix(CANARY)? == of("refresh_token")?.strip_prefix("canary-refresh")?;
-    same.then_some(access)
+    let access = of("access_token").and_then(|token| Some(token.strip_prefix(CANARY)?.to_owned()));
+    let refresh = of("refresh_token").and_then(|token| Some(token.strip_prefix("canary-refresh")?.to_owned()));
+    access.is_some() && access == refresh
 }
 
-/// A save whose future is dropped has happened or not; it does not come later, over what was written since.
-pub async fn a_dropped_save_happens_at_once_or_never(subject: &Subject) -> Outcome {
-    let another = subject.another();
-    for round in 0..10 {
-        let (dropped, last) = (tokens(round, "dropped")?, tokens(round, "last")?);
-        let _maybe = put(subject.store(), &id(), &dropped).now_or_never();
-        put(&*another, &id(), &last).await?;
-        tokio::time::sleep(Duration::from_millis(5)).await;
-        assert_is(another.load(&id()).await?.as_ref(), &last);
-    }
-    Ok(())
-}
-
-/// Neither the store, nor what it answers, shows a token.
+/// Neither the store, nor what it says, shows a token.
 pub async fn debug_shows_no_secret(subject: &Subject) -> Outcome {
     let store = subject.store();
-    put(store, &id(), &sample::full()?).await?;
+    put(store, &sample::full()?).await?;
     let swapped: Swap = store.swap(&id(), None, &tokens(1, "a")?).await?;
-    let lock = store.lock(&id(), LockRequest::new(Duration::ZERO, Duration::from_secs(60))).await?;
-    let pointer: Arc<dyn TokenStore> = subject.another();
-    let shown = format!("{} {swapped:?} {lock:?} {pointer:?} {subject:?}", subject.shown());
-    assert!(!shown.contains(CANARY), "{shown}");
+    let lock = store.lock(&id(), LockRequest::new(subject.bound(), subject.bound())).await?;
+    let (pointer, found) = (subject.another(), store.load(&id()).await?);
+    let shown = format!("{} {swapped:?} {lock:?} {pointer:?} {found:?} {subject:?}", subject.shown());
+    assert!(!shown.contains(CANARY), "a token is shown");
     Ok(())
 }
