@@ -34,7 +34,7 @@ use crate::store::record::Record;
 /// | the store | says | and the session |
 /// |---|---|---|
 /// | holds nothing for this id | `Ok(None)`, which is no error | is logged out, or saves what it has in memory |
-/// | holds something that is no record | [`StoreError::unreadable`], after setting it aside: the next `load` finds nothing | goes on from memory, or needs a login |
+/// | holds something that is no record | [`StoreError::unreadable`], and the next `load` finds nothing | goes on from memory, or needs a login |
 /// | holds a record of a newer major form | [`StoreError::newer`]; it must be neither set aside nor overwritten | is left alone |
 /// | cannot be reached, is locked, full, read-only, or does not know | [`StoreError::unavailable`], up to the caller | keeps its tokens and tries again |
 ///
@@ -122,7 +122,7 @@ pub trait TokenStore: Send + Sync + 'static {
     /// # Errors
     ///
     /// [`StoreError::unavailable`] when it is not known what is stored, [`StoreError::unreadable`] when it is no record
-    /// (and has been set aside), [`StoreError::newer`] when it is one of the future.
+    /// (and is gone now), [`StoreError::newer`] when it is one of the future.
     async fn load(&self, id: &SessionId) -> Result<Option<Record>, StoreError>;
 
     /// Replaces the session's record only if the version stored is `expected` (`None`: nothing is stored), and says what

@@ -33,9 +33,9 @@ impl StoreError {
 
     /// Something is stored, and it is no record: cut short, or not ours.
     ///
-    /// A store that says so should set the broken content aside, so that it can be looked at and the next
-    /// [`load`](crate::TokenStore::load) finds nothing. Whether or not it can, a [`swap`](crate::TokenStore::swap) that expects
-    /// nothing replaces it.
+    /// A store that says so should see to it that the next [`load`](crate::TokenStore::load) finds nothing. Whether or not it
+    /// can, a [`swap`](crate::TokenStore::swap) that expects nothing replaces it. What is kept of the broken content may hold
+    /// a token, and must be gone with the next tombstone.
     #[must_use]
     pub fn unreadable(source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self { kind: Kind::Unreadable, source: Some(Arc::from(source.into())) }

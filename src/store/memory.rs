@@ -1,16 +1,14 @@
 //! The store that lasts as long as the program.
 
 use std::collections::HashMap;
-use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
-use tokio::sync::{Notify, OwnedMutexGuard};
 
 use crate::id::{SessionId, Version};
-use crate::platform;
 use crate::store::contract::{Lock, LockGuard, LockReach, LockRequest, Swap, TokenStore};
 use crate::store::error::StoreError;
+use crate::store::local_locks::{LocalGuard, LocalLocks};
 use crate::store::record::Record;
 
 /// Keeps tokens for as long as the program runs; the default store.
@@ -38,90 +36,28 @@ use crate::store::record::Record;
 ///
 /// Sessions of one id and one registration over one such store are one login, and refresh once between them.
 #[derive(Debug, Clone, Default)]
-pub struct MemoryStore(Arc<Mutex<Kept>>);
-
-#[derive(Debug, Default)]
-struct Kept {
-    records: HashMap<SessionId, Record>,
-    /// The locks that are held or waited for.
-    locks: HashMap<SessionId, Arc<SessionLock>>,
-}
-
-/// The single-flight lock of one session.
-#[derive(Debug, Default)]
-struct SessionLock {
-    /// Never queued for: a queue would hand it to its first waiter even when that waiter's runtime stands still.
-    mutex: Arc<tokio::sync::Mutex<()>>,
-    /// Told at each release, to all who wait.
-    released: Notify,
+pub struct MemoryStore {
+    records: Arc<Mutex<HashMap<SessionId, Record>>>,
+    locks: LocalLocks<SessionId>,
 }
 
 impl MemoryStore {
-    fn kept(&self) -> MutexGuard<'_, Kept> {
+    fn records(&self) -> MutexGuard<'_, HashMap<SessionId, Record>> {
         // Nothing in here can panic half-way through a change.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn user(&self, id: &SessionId) -> User {
-        let lock = Arc::clone(self.kept().locks.entry(id.clone()).or_default());
-        User { store: self.clone(), id: id.clone(), lock }
-    }
-}
-
-/// A holder of a session's lock, or one that waits for it. The lock goes with its last user.
-#[derive(Debug)]
-struct User {
-    store: MemoryStore,
-    id: SessionId,
-    lock: Arc<SessionLock>,
-}
-
-impl User {
-    fn attempt(&self) -> Option<OwnedMutexGuard<()>> {
-        Arc::clone(&self.lock.mutex).try_lock_owned().ok()
-    }
-
-    async fn wait(&self) -> OwnedMutexGuard<()> {
-        loop {
-            let mut released = pin!(self.lock.released.notified());
-            // Before looking: a release after that is heard of.
-            released.as_mut().enable();
-            if let Some(held) = self.attempt() {
-                return held;
-            }
-            released.await;
-        }
-    }
-}
-
-impl Drop for User {
-    fn drop(&mut self) {
-        let mut kept = self.store.kept();
-        // The map's and this one.
-        if Arc::strong_count(&self.lock) == 2 {
-            kept.locks.remove(&self.id);
-        }
+        self.records.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// A session's lock that is ours.
 struct Held {
-    user: User,
-    guard: Option<OwnedMutexGuard<()>>,
-}
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        drop(self.guard.take());
-        self.user.lock.released.notify_waiters();
-    }
+    _guard: LocalGuard<SessionId>,
 }
 
 #[cfg_attr(not(target_arch = "wasm32"), async_trait)]
 #[cfg_attr(target_arch = "wasm32", async_trait(?Send))]
 impl LockGuard for Held {
     fn is_held(&self) -> bool {
-        self.guard.is_some()
+        true
     }
 
     fn reach(&self) -> LockReach {
@@ -138,11 +74,11 @@ impl LockGuard for Held {
 #[deny(clippy::missing_trait_methods)]
 impl TokenStore for MemoryStore {
     async fn load(&self, id: &SessionId) -> Result<Option<Record>, StoreError> {
-        Ok(self.kept().records.get(id).cloned())
+        Ok(self.records().get(id).cloned())
     }
 
     async fn swap(&self, id: &SessionId, expected: Option<Version>, new: &Record) -> Result<Swap, StoreError> {
-        let records = &mut self.kept().records;
+        let records = &mut self.records();
         let found = records.get(id);
         if found.map(Record::version) != expected {
             return Ok(Swap::Found(found.cloned()));
@@ -152,19 +88,12 @@ impl TokenStore for MemoryStore {
     }
 
     async fn remove(&self, id: &SessionId) -> Result<(), StoreError> {
-        self.kept().records.remove(id);
+        self.records().remove(id);
         Ok(())
     }
 
     async fn lock(&self, id: &SessionId, wanted: LockRequest) -> Result<Lock, StoreError> {
-        let user = self.user(id);
-        let held = match user.attempt() {
-            None if !wanted.wait().is_zero() => platform::within(wanted.wait(), user.wait()).await.ok(),
-            held => held,
-        };
-        Ok(match held {
-            Some(guard) => Lock::Held(Box::new(Held { user, guard: Some(guard) })),
-            None => Lock::Busy,
-        })
+        let held = self.locks.lock(id.clone(), wanted.wait()).await;
+        Ok(held.map_or(Lock::Busy, |guard| Lock::Held(Box::new(Held { _guard: guard }))))
     }
 }

@@ -9,6 +9,7 @@ pub(crate) mod file;
 pub(crate) mod forward;
 #[cfg(all(feature = "keyring", not(target_arch = "wasm32")))]
 pub(crate) mod keyring;
+pub(crate) mod local_locks;
 pub(crate) mod memory;
 pub(crate) mod record;
 pub(crate) mod record_form;

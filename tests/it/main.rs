@@ -30,6 +30,8 @@ mod file_store;
 #[cfg(unix)]
 mod file_torture;
 mod freshness;
+#[cfg(unix)]
+mod frozen_locks;
 mod gated_world;
 mod gates;
 mod generated_client;

@@ -2,6 +2,7 @@
 
 use std::env;
 use std::error::Error;
+use std::ffi::OsStr;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -42,9 +43,16 @@ pub(crate) fn app_folder(name: &str) -> Result<PathBuf, NoAppFolder> {
     } else if cfg!(target_vendor = "apple") {
         home().map(|home| home.join("Library/Application Support"))
     } else {
-        variable("XDG_STATE_HOME").or_else(|| home().map(|home| home.join(".local/state")))
+        let service = || env::var_os("STATE_DIRECTORY").and_then(|folders| first_of(&folders));
+        service().or_else(|| variable("XDG_STATE_HOME")).or_else(|| home().map(|home| home.join(".local/state")))
     };
     state.map(|state: PathBuf| state.join(Path::new(name))).ok_or(NoAppFolder::NoHome)
+}
+
+/// The first folder that systemd gives a service. The program's own is made in it: with `DynamicUser=` this one is a link, and
+/// the service may keep other things there.
+fn first_of(folders: &OsStr) -> Option<PathBuf> {
+    env::split_paths(folders).next().filter(|folder| folder.is_absolute())
 }
 
 fn is_fit(name: &str) -> bool {
@@ -56,6 +64,17 @@ fn is_fit(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    #[cfg(unix)]
+    fn the_first_folder_of_a_service_is_taken() {
+        let first = |folders: &str| first_of(OsStr::new(folders)).map(|path| path.display().to_string());
+        assert_eq!(first("/var/lib/a").as_deref(), Some("/var/lib/a"));
+        assert_eq!(first("/var/lib/a:/var/lib/b").as_deref(), Some("/var/lib/a"));
+        for none in ["", ":/var/lib/b", "a", "a:/b"] {
+            assert_eq!(first(none), None, "{none}");
+        }
+    }
 
     #[test]
     fn a_name_must_be_one_of_a_folder() {

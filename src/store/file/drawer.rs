@@ -1,5 +1,6 @@
 //! All that is done for one session, without waiting.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -7,8 +8,8 @@ use crate::id::SessionId;
 use crate::store::contract::Swap;
 use crate::store::error::StoreError;
 use crate::store::file::folder::Folder;
-use crate::store::file::lock_file::Held;
-use crate::store::file::place::Place;
+use crate::store::file::lock_file::{LockFile, OsLock};
+use crate::store::file::place::{Names, Place};
 use crate::store::file::record_file::{Change, RecordFile};
 use crate::store::record::Record;
 
@@ -22,49 +23,52 @@ pub(crate) struct Drawer {
 }
 
 impl Drawer {
+    /// Where the record is, which names the session among all that the program keeps in files.
+    pub(crate) fn path(&self) -> PathBuf {
+        self.place.path_of(&self.id)
+    }
+
     /// Reads the record. Needs no lock, since it is replaced whole.
     pub(crate) fn read(&self) -> Result<Option<Record>, StoreError> {
         match self.place.open()? {
-            Some(folder) => self.file(&folder, &self.name()).read(),
+            Some(folder) => self.file(&folder, &self.names()).read(),
             None => Ok(None),
         }
     }
 
-    /// Carries out a change under the write lock, unless somebody else holds that, or nobody wants it any longer once it is
-    /// ours: the caller may have gone on to something else, which this must not undo.
-    pub(crate) fn try_change(&self, change: &Change, is_wanted: &dyn Fn() -> bool) -> Result<Option<Swap>, StoreError> {
-        let (folder, name) = (self.place.open_or_make()?, self.name());
-        match Held::attempt(&folder, &format!("{name}.write-lock"), &self.proven)? {
-            Some(_held) if is_wanted() => {
-                let writes = matches!(change, Change::Swap(..));
-                if writes && folder.read(&name, 0)?.is_none() {
-                    // Made with the first record, so that it is there to be locked when the disk becomes read-only.
-                    drop(folder.open_lock(&self.refresh_lock())?);
-                }
-                self.file(&folder, &name).change(change).map(Some)
-            }
-            Some(_) | None => Ok(None),
+    /// The lock of those who write, for as long as one write takes. There is none where there is nothing to be changed.
+    pub(crate) fn write_lock(&self, change: &Change) -> Result<Option<LockFile>, StoreError> {
+        let folder = if change.begins() { Some(self.place.open_or_make()?) } else { self.place.open()? };
+        folder.map(|folder| self.lock(folder, Names::write_lock)).transpose()
+    }
+
+    /// Carries out a change under the write lock.
+    pub(crate) fn change(&self, change: &Change, write_lock: &OsLock) -> Result<Swap, StoreError> {
+        let folder = write_lock.folder();
+        let swapped = self.file(folder, &self.names()).change(change)?;
+        if matches!(change, Change::Remove) && folder.holds(&self.names().refresh_lock())? {
+            // Released at once, and so removed. Where it is held it goes with its holder.
+            drop(self.lock(Arc::clone(folder), Names::refresh_lock)?.try_lock()?);
         }
+        Ok(swapped)
     }
 
-    /// Takes the right to refresh, unless somebody else has it.
-    pub(crate) fn try_lock(&self) -> Result<Option<Held>, StoreError> {
-        let folder = self.place.open_or_make()?;
-        if self.place.is_one_file() {
-            self.file(&folder, &self.name()).refuse_another()?;
-        }
-        Ok(Held::attempt(&folder, &self.refresh_lock(), &self.proven)?)
+    /// The lock of the one who refreshes.
+    pub(crate) fn refresh_lock(&self) -> Result<LockFile, StoreError> {
+        self.lock(self.place.open_or_make()?, Names::refresh_lock)
     }
 
-    fn refresh_lock(&self) -> String {
-        format!("{}.refresh-lock", self.name())
+    fn lock(&self, folder: Arc<Folder>, name: fn(&Names) -> String) -> Result<LockFile, StoreError> {
+        let names = self.names();
+        self.file(&folder, &names).refuse_another()?;
+        Ok(LockFile { folder, name: name(&names), record: names.record, proven: Arc::clone(&self.proven) })
     }
 
-    fn name(&self) -> String {
-        self.place.name_of(&self.id)
+    fn names(&self) -> Names {
+        self.place.names_of(&self.id)
     }
 
-    fn file<'a>(&'a self, folder: &'a Folder, name: &'a str) -> RecordFile<'a> {
-        RecordFile { folder, name, id: &self.id, named: self.place.is_one_file() }
+    fn file<'a>(&'a self, folder: &'a Folder, names: &'a Names) -> RecordFile<'a> {
+        RecordFile { folder, names, id: &self.id }
     }
 }

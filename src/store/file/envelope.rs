@@ -21,6 +21,9 @@ const MAJOR: u32 = 1;
 
 const TITLE: &str = "reqwest-auth-refresh record ";
 
+/// So much of a file says whether it is one of ours.
+pub(crate) const TITLE_LENGTH: usize = TITLE.len();
+
 /// The largest file that is read. An issuer's answer is never larger than a fraction of this.
 pub(crate) const LARGEST: usize = 16 * 1024 * 1024;
 
@@ -44,6 +47,13 @@ pub(crate) fn sealed(id: &SessionId, record: &Record) -> Zeroizing<Vec<u8>> {
         bytes.extend_from_slice(part);
     }
     bytes
+}
+
+/// Whether a file that begins so was written by this crate, whole or not: it carries the title, or was cut short in it, or
+/// is all zeros where a power failure took what was not synced.
+pub(crate) fn is_ours(bytes: &[u8]) -> bool {
+    let front = &bytes[..bytes.len().min(TITLE.len())];
+    TITLE.as_bytes().starts_with(front) || front.iter().all(|byte| *byte == 0)
 }
 
 /// Reads what [`sealed`] wrote: unreadable when it is not whole to the last bit, newer when it is of a later form.
@@ -102,6 +112,28 @@ mod tests {
             let id = SessionId::from(id);
             let envelope = opened(&sealed(&id, &record())).unwrap_or_else(|error| panic!("{error:?}"));
             assert_eq!((envelope.id, envelope.record.to_bytes()), (id, record().to_bytes()));
+        }
+    }
+
+    /// What is reserved is what is used: a buffer that grew would have left copies of the tokens behind.
+    #[test]
+    fn what_is_sealed_was_never_moved() {
+        for length in [1, 100, 3_000, 65_536] {
+            let tokens = Tokens::new("x".repeat(length)).unwrap().with_refresh_token("r\"\\".repeat(length));
+            let record = Record::of_tokens("default", Version::new(LoginId::from_bits(1), 7), tokens);
+            let (bytes, file) = (record.to_bytes(), sealed(&SessionId::default(), &record));
+            assert_eq!((bytes.capacity(), file.capacity()), (bytes.len(), file.len()), "{length}");
+        }
+    }
+
+    #[test]
+    fn what_is_ours_is_told_from_what_is_not() {
+        let whole = sealed(&SessionId::default(), &record());
+        for ours in [&whole, &whole[..40], &whole[..5], b"", b"\0\0\0\0"] {
+            assert!(is_ours(ours));
+        }
+        for other in [&b"canary"[..], b"reqwest-auth-refresh records", b"Reqwest", b"\0x", b"{}", b" ", b"\n"] {
+            assert!(!is_ours(other), "{other:?}");
         }
     }
 

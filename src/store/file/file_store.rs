@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 
@@ -12,21 +11,19 @@ use crate::store::contract::{Lock, LockRequest, Swap, TokenStore};
 use crate::store::error::StoreError;
 use crate::store::file::app_folder::{NoAppFolder, app_folder};
 use crate::store::file::drawer::Drawer;
-use crate::store::file::pace::Pace;
+use crate::store::file::locking;
 use crate::store::file::place::Place;
 use crate::store::file::record_file::Change;
 use crate::store::file::threads::Threads;
+use crate::store::file::writing;
 use crate::store::record::Record;
-
-/// How long a write waits for others to write. Each of them takes as long as the disk needs for one small file.
-const WRITE_WAIT: Duration = Duration::from_secs(4);
 
 /// Keeps each session in a file, for programs that end and start again, and for several that run at once.
 ///
 /// Three ways to say where:
 ///
 /// - [`FileStore::for_app`] picks the folder in which this system keeps the state of a program; what most want.
-/// - [`FileStore::new`] takes a folder, which should hold nothing else.
+/// - [`FileStore::new`] takes a folder.
 /// - [`FileStore::single_file`] takes the one file of the one session of a command-line tool.
 ///
 /// ```
@@ -54,11 +51,13 @@ const WRITE_WAIT: Duration = Duration::from_secs(4);
 ///
 /// - **A crash, `kill -9` or power failure at any moment.** A record is written to a second file, synced, renamed over the
 ///   first, and the folder synced: the old or the new tokens are there, never neither. What a killed write leaves behind
-///   (`….new`) is gone with the next one.
+///   (`….new`) is gone with the next one. A folder that is made is synced into the one that it is in.
 /// - **Other processes**, of the same user on the same machine: one refreshes, the others adopt what it saved. What must
-///   not happen twice is kept apart by file locks, which the system gives back when a process dies, however it dies.
-/// - **Broken content.** Each file carries a checksum. What is not whole is renamed to `….broken-1` (of which three are
-///   kept) and reported as [unreadable](StoreError::unreadable). A file of a newer version of the program is left alone.
+///   not happen twice is kept apart by file locks, which the system gives back when a process dies, however it dies. Stores
+///   for the same path in one process share a queue, and only one of them asks the system.
+/// - **Broken content.** Each file carries a checksum. What is not whole is reported as
+///   [unreadable](StoreError::unreadable) and removed, or replaced by a login; it is not set aside, since a token in it would
+///   outlast the logout. A file of a newer version of the program is left alone.
 /// - **A full or read-only disk, a folder that was removed**: calls fail as [unavailable](StoreError::unavailable), and work
 ///   again when it does. After the folder was removed one call fails, and the next makes it again.
 ///
@@ -66,22 +65,42 @@ const WRITE_WAIT: Duration = Duration::from_secs(4);
 ///
 /// - **Other machines.** A network file system may keep records, but locks between hosts are not promised. Where a lock
 ///   does not even keep out a second descriptor of one process, calls fail as unavailable.
-/// - **Whoever may read the user's files.** The tokens are not encrypted.
-/// - **Lock files removed by hand.** They are never removed by this store, since whoever holds a removed one holds nothing.
+/// - **Programs that may read the user's files.** The tokens are not encrypted.
+/// - **Lock files removed by hand** while a program runs: who holds a removed one holds nothing. The store removes them
+///   itself, with the record.
+/// - **`fork` without `exec`.** Such a child has copies of the descriptors: a lock that its parent held when it died is held
+///   until the child has ended too. A child that is started by `exec`, as by [`std::process::Command`], has none.
+///
+/// # Which files there are
+///
+/// In a folder: the record of each session, named after its id and a hash of it, and while there is a record two empty lock
+/// files (`….write-lock`, `….refresh-lock`) beside it. A lock of a session without a record has its file for as long as it
+/// is held, so that ids that are asked for and not known leave nothing, and neither does a session that was
+/// [removed](TokenStore::remove). A logout leaves a record that says so.
+///
+/// Beside a [`single_file`](Self::single_file) the names of the others begin with a dot and hold a hash of its name; names
+/// of this kind cannot be given to `single_file`. What has such a name, or that of the file itself, and was not written by
+/// this crate, is never removed, renamed or overwritten: calls fail as unavailable and say what is in the way.
 ///
 /// # Who may read it
 ///
-/// On Unix a folder is made with mode 0700 and a file with 0600, whatever the umask says. What is there already must belong
-/// to the user; a folder given to [`new`](Self::new) is closed to others when it is opened, as is a file. The folder of
-/// [`single_file`](Self::single_file) is left as it is, but others must not be able to write to it. A link in the place of
-/// the folder or of a file, a file with a second name, and anything that is no regular file are refused, and left alone.
+/// On Unix a folder is made with mode 0700 and a file with 0600, whatever the umask says. A file that others may use is
+/// closed to them when it is opened, and refused where the file system does not do that (CIFS, FAT: such a disk cannot keep a
+/// secret). A folder that is there already is never changed. It must belong to the user, and no others may be able to write
+/// to it, the group included; else calls fail as unavailable. In a place that is shared, such as `/tmp` or a volume that
+/// belongs to root and is opened by its group (`fsGroup` in Kubernetes), name a folder inside it, which is made.
 ///
-/// On Windows a file is readable for whoever its folder says: use [`for_app`](Self::for_app), or a folder in the user's
-/// profile. (The code for Windows is reviewed, not tested.)
+/// A link in the place of the folder or of a file is refused, since a save would replace it and leave what it leads to as it
+/// is: name what it leads to. So are a file with a second name, and anything that is no regular file. What leads to the
+/// folder is not looked at: a user who can write there can put another folder in its place, but none that belongs to you.
+///
+/// On Windows a file can be read by the users that its folder admits: use [`for_app`](Self::for_app), or a folder in the
+/// user's profile. (The code for Windows is reviewed, not tested.)
 ///
 /// Nothing is opened before the first call. Clones, and stores made for the same place, may be used side by side. What is
 /// read and written is read and written on threads of its own, at most eight at once, which hold up neither the runtime nor
-/// its end; only to see that a lock is still held, and to give it back, takes a few system calls where it is asked.
+/// its end. Waiting for the locks of other processes takes eight threads more, however many wait, and for the whole program.
+/// Only to see that a lock is still held, and to give it back, takes a few system calls where it is asked.
 #[derive(Debug, Clone)]
 pub struct FileStore {
     pub(crate) place: Arc<Place>,
@@ -91,15 +110,16 @@ pub struct FileStore {
 }
 
 impl FileStore {
-    /// Keeps each session in a file of this folder, which is made when it is needed and should hold nothing else.
+    /// Keeps each session in a file of this folder, which is made when it is needed, with what leads to it.
     pub fn new(folder: impl AsRef<Path>) -> Self {
         Self::at(Place::folder(folder.as_ref()))
     }
 
-    /// Keeps the one session of the program in this file; its locks, and what was set aside, are files beside it.
+    /// Keeps the one session of the program in this file; its locks are files beside it.
     ///
     /// The file belongs to the session that was first stored in it: calls for another one fail as
-    /// [unavailable](StoreError::unavailable).
+    /// [unavailable](StoreError::unavailable). So do all calls where the file holds something else than a record; an empty one
+    /// is taken for one that was made for this.
     pub fn single_file(file: impl AsRef<Path>) -> Self {
         Self::at(Place::file(file.as_ref()))
     }
@@ -108,7 +128,7 @@ impl FileStore {
     ///
     /// | system | folder |
     /// |---|---|
-    /// | Linux, BSD | `$XDG_STATE_HOME/NAME`, or `~/.local/state/NAME` |
+    /// | Linux, BSD | `$STATE_DIRECTORY/NAME` in a service of systemd with `StateDirectory=` (the first, if it names several), else `$XDG_STATE_HOME/NAME`, else `~/.local/state/NAME` |
     /// | macOS | `~/Library/Application Support/NAME` |
     /// | Windows | `%LOCALAPPDATA%\NAME`, which does not roam |
     ///
@@ -133,29 +153,8 @@ impl FileStore {
         Drawer { place: Arc::clone(&self.place), proven: Arc::clone(&self.proven), id: id.clone() }
     }
 
-    /// Carries out a change under the write lock, which is held for this only.
     async fn change(&self, id: &SessionId, change: Change) -> Result<Swap, StoreError> {
-        let drawer = self.drawer(id);
-        let changed = self.within(WRITE_WAIT, move |is_wanted| drawer.try_change(&change, is_wanted)).await?;
-        changed.ok_or_else(|| StoreError::unavailable("another process has been writing for too long"))
-    }
-
-    /// Tries something until it yields a value, or the wait is over.
-    async fn within<T, F>(&self, wait: Duration, attempt: F) -> Result<Option<T>, StoreError>
-    where
-        T: Send + 'static,
-        F: Fn(&dyn Fn() -> bool) -> Result<Option<T>, StoreError> + Send + Sync + 'static,
-    {
-        let (attempt, began, mut pace) = (Arc::new(attempt), Instant::now(), Pace::default());
-        loop {
-            let this = Arc::clone(&attempt);
-            let yielded = self.threads.run(move |is_wanted| this(is_wanted)).await?;
-            let left = wait.saturating_sub(began.elapsed());
-            if yielded.is_some() || left.is_zero() {
-                return Ok(yielded);
-            }
-            pace.pause(left).await;
-        }
+        writing::write(&self.threads, self.drawer(id), change).await
     }
 }
 
@@ -164,7 +163,7 @@ impl FileStore {
 impl TokenStore for FileStore {
     async fn load(&self, id: &SessionId) -> Result<Option<Record>, StoreError> {
         let drawer = self.drawer(id);
-        match self.threads.run(move |_| drawer.read()).await {
+        match self.threads.run(move || drawer.read()).await {
             Err(error) if error.is_unreadable() => match self.change(id, Change::Tidy).await? {
                 Swap::Found(found) => Ok(found),
                 Swap::Done => Ok(None),
@@ -173,18 +172,16 @@ impl TokenStore for FileStore {
         }
     }
 
-    /// What was set aside, and a file of a newer version, is removed too.
+    async fn swap(&self, id: &SessionId, expected: Option<Version>, new: &Record) -> Result<Swap, StoreError> {
+        self.change(id, Change::Swap(expected, Box::new(new.clone()))).await
+    }
+
+    /// A file of a newer version is removed too.
     async fn remove(&self, id: &SessionId) -> Result<(), StoreError> {
         self.change(id, Change::Remove).await.map(drop)
     }
 
-    async fn swap(&self, id: &SessionId, expected: Option<Version>, new: &Record) -> Result<Swap, StoreError> {
-        self.change(id, Change::Swap(expected, new.clone())).await
-    }
-
     async fn lock(&self, id: &SessionId, wanted: LockRequest) -> Result<Lock, StoreError> {
-        let drawer = self.drawer(id);
-        let held = self.within(wanted.wait(), move |_| drawer.try_lock()).await?;
-        Ok(held.map_or(Lock::Busy, |held| Lock::Held(Box::new(held))))
+        locking::lock(&self.threads, self.drawer(id), wanted).await
     }
 }

@@ -17,14 +17,32 @@ const HASHED: usize = 20;
 /// It has the same length for all long ids, no capitals (some file systems take `Alice` and `alice` for one), and no dot
 /// before the hash, so that it is no device of Windows either.
 pub(crate) fn file_name(id: &SessionId) -> String {
+    format!("{}.tokens", shown_and_hashed(id.as_str()))
+}
+
+/// What the names of the files begin with that stand beside one that the program named.
+pub(crate) fn beside(named: &str) -> String {
+    format!(".{}", shown_and_hashed(named))
+}
+
+/// Whether a store may give this name by itself, so that no program may.
+pub(crate) fn is_given(name: &str) -> bool {
+    let hash = |part: &str| part.rsplit_once('-').is_some_and(|(_, hash)| is_hash(hash));
+    name.match_indices('.').any(|(dot, _)| hash(&name[..dot]))
+}
+
+fn is_hash(text: &str) -> bool {
+    text.len() == 2 * HASHED && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+fn shown_and_hashed(text: &str) -> String {
     let plain = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '_' };
-    let mut name: String = id.as_str().chars().take(SHOWN).map(plain).collect();
+    let mut name: String = text.chars().take(SHOWN).map(plain).collect();
     name.push('-');
-    for byte in &Sha256::digest(id.as_str())[..HASHED] {
+    for byte in &Sha256::digest(text)[..HASHED] {
         // Writing to a string does not fail.
         let _ok = write!(name, "{byte:02x}");
     }
-    name.push_str(".tokens");
     name
 }
 
@@ -68,6 +86,19 @@ mod tests {
             let harmless = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-');
             assert!(name.strip_suffix(".tokens").unwrap().bytes().all(harmless), "{name}");
             assert_eq!(names.iter().position(|other| other == name), Some(nth), "{name}");
+        }
+    }
+
+    #[test]
+    fn names_that_a_store_gives_are_known() {
+        for id in ["default", "", "a.b"] {
+            let name = file_name(&SessionId::from(id));
+            for given in [name.clone(), format!("{name}.new"), name.to_uppercase(), format!("{}.new", beside(id))] {
+                assert!(is_given(&given), "{given}");
+            }
+        }
+        for named in ["token", "token.new", ".token", "a-b.tokens", "token.broken-1", "x-0123456789abcdef.json", ""] {
+            assert!(!is_given(named), "{named}");
         }
     }
 

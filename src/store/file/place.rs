@@ -6,16 +6,41 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::id::SessionId;
 use crate::store::file::folder::Folder;
-use crate::store::file::name::file_name;
+use crate::store::file::name::{beside, file_name, is_given};
 use crate::store::file::trouble::Trouble;
 
 /// A folder, and what the files in it are called.
 #[derive(Debug)]
 pub(crate) struct Place {
     path: PathBuf,
-    /// The name of the one file, if there is only one; empty when it cannot be used.
+    /// The name of the one file, if there is only one.
     file: Option<String>,
     opened: Mutex<Opened>,
+}
+
+/// What the files of a session are called.
+#[derive(Debug)]
+pub(crate) struct Names {
+    pub(crate) record: String,
+    /// What the names of the files beside it begin with.
+    front: String,
+    /// Whether the program named the record, in a folder that may hold anything.
+    pub(crate) is_named: bool,
+}
+
+impl Names {
+    /// What is written before it takes the record's place.
+    pub(crate) fn half_written(&self) -> String {
+        format!("{}.new", self.front)
+    }
+
+    pub(crate) fn write_lock(&self) -> String {
+        format!("{}.write-lock", self.front)
+    }
+
+    pub(crate) fn refresh_lock(&self) -> String {
+        format!("{}.refresh-lock", self.front)
+    }
 }
 
 #[derive(Debug)]
@@ -27,7 +52,7 @@ enum Opened {
 }
 
 impl Place {
-    /// A folder for nothing else.
+    /// A folder, with a file for each session.
     pub(crate) fn folder(path: &Path) -> Self {
         Self { path: whole(path), file: None, opened: Mutex::new(Opened::Never) }
     }
@@ -44,13 +69,17 @@ impl Place {
         self.file.as_ref().map_or_else(|| self.path.clone(), |file| self.path.join(file))
     }
 
-    pub(crate) fn is_one_file(&self) -> bool {
-        self.file.is_some()
+    /// What the files of this session are called.
+    pub(crate) fn names_of(&self, id: &SessionId) -> Names {
+        match &self.file {
+            Some(file) => Names { record: file.clone(), front: beside(file), is_named: true },
+            None => Names { record: file_name(id), front: file_name(id), is_named: false },
+        }
     }
 
-    /// The name of the session's file.
-    pub(crate) fn name_of(&self, id: &SessionId) -> String {
-        self.file.clone().unwrap_or_else(|| file_name(id))
+    /// Where the session's record is.
+    pub(crate) fn path_of(&self, id: &SessionId) -> PathBuf {
+        self.path.join(self.names_of(id).record)
     }
 
     /// The folder, if it is there.
@@ -58,8 +87,14 @@ impl Place {
     /// That a folder which was open is gone is said once, as an error: it may have been put elsewhere, or be about to come
     /// back. Whoever asks again gets what is there then.
     pub(crate) fn open(&self) -> Result<Option<Arc<Folder>>, Trouble> {
-        if self.file.as_ref().is_some_and(String::is_empty) {
-            return Err(Trouble::refused(&self.path, "the path names no file, or not in Unicode"));
+        match &self.file {
+            Some(name) if name.is_empty() => {
+                return Err(Trouble::refused(&self.path, "the path names no file, or not in Unicode"));
+            }
+            Some(name) if is_given(name) => {
+                return Err(Trouble::refused(&self.path(), "a store gives such names by itself; choose another one"));
+            }
+            Some(_) | None => {}
         }
         // Nothing in here can panic half-way through a change.
         let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
@@ -70,7 +105,7 @@ impl Place {
             *opened = Opened::Before;
             return Err(Trouble::refused(&self.path, "the folder was removed or replaced"));
         }
-        let folder = Folder::open(&self.path, self.file.is_none())?.map(Arc::new);
+        let folder = Folder::open(&self.path)?.map(Arc::new);
         if let Some(folder) = &folder {
             *opened = Opened::Now(Arc::clone(folder));
         }

@@ -1,6 +1,7 @@
 //! A lock that says what a folder is in use for, which many may hold at once.
 
 use std::fs::{File, TryLockError};
+use std::io::ErrorKind;
 use std::sync::Arc;
 
 use crate::store::file::folder::Folder;
@@ -38,6 +39,7 @@ impl UseLock {
             match locked {
                 Ok(()) => {}
                 Err(TryLockError::WouldBlock) => return Ok(None),
+                Err(TryLockError::Error(error)) if error.kind() == ErrorKind::Interrupted => continue,
                 Err(TryLockError::Error(error)) => return Err(Trouble::new("lock", &folder.path_of(name), error)),
             }
             let held = Self { folder: Arc::clone(folder), name, file };

@@ -17,7 +17,7 @@ impl FileStore {
     /// The session's record. What is unreadable is left in its place.
     pub(crate) async fn peek(&self, id: &SessionId) -> Result<Option<Record>, StoreError> {
         let drawer = self.drawer(id);
-        self.threads.run(move |_| drawer.read()).await
+        self.threads.run(move || drawer.read()).await
     }
 
     /// Shows each record in the folder: whole, or an error that says why it is not, with the path of its file.
@@ -26,7 +26,7 @@ impl FileStore {
         F: FnMut(&Path, Result<(SessionId, Record), StoreError>) + Send + 'static,
     {
         let place = Arc::clone(&self.place);
-        let look = move |_: &dyn Fn() -> bool| {
+        let look = move || {
             let Some(folder) = place.open()? else { return Ok(()) };
             for name in folder.names()?.iter().filter(|name| name.ends_with(RECORD)) {
                 let whole = match folder.read(name, LARGEST) {
@@ -45,7 +45,7 @@ impl FileStore {
     /// Whether the folder was ever locked for a use that has this name.
     pub(crate) async fn was_locked_for(&self, name: &'static str) -> Result<bool, StoreError> {
         let place = Arc::clone(&self.place);
-        let look = move |_: &dyn Fn() -> bool| match place.open()? {
+        let look = move || match place.open()? {
             Some(folder) => Ok(folder.read(name, 0)?.is_some()),
             None => Ok(false),
         };
@@ -55,6 +55,6 @@ impl FileStore {
     /// Locks the folder for a use that has this name, unless another holder keeps it from that.
     pub(crate) async fn lock_for(&self, name: &'static str, wanted: Use) -> Result<Option<UseLock>, StoreError> {
         let place = Arc::clone(&self.place);
-        self.threads.run(move |_| Ok(UseLock::attempt(&place.open_or_make()?, name, wanted)?)).await
+        self.threads.run(move || Ok(UseLock::attempt(&place.open_or_make()?, name, wanted)?)).await
     }
 }

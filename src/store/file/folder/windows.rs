@@ -37,13 +37,22 @@ impl Folder {
     }
 
     /// Opens the folder, if it is there.
-    pub(crate) fn open(path: &Path, _ours: bool) -> Result<Option<Self>, Trouble> {
+    pub(crate) fn open(path: &Path) -> Result<Option<Self>, Trouble> {
         match std::fs::symlink_metadata(path) {
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
             Err(error) => Err(Trouble::new("open the folder", path, error)),
+            Ok(found) if found.is_symlink() => {
+                Err(Trouble::refused(path, "the folder is a link; name the folder it leads to"))
+            }
             Ok(found) if !found.is_dir() => Err(Trouble::refused(path, "it is no folder")),
             Ok(_) => Ok(Some(Self { path: path.to_owned() })),
         }
+    }
+
+    /// The path says which folder it is.
+    #[expect(clippy::unused_self, reason = "elsewhere the folder is asked")]
+    pub(crate) fn identity(&self) -> (u64, u64) {
+        (0, 0)
     }
 
     /// Whether the folder is still there.
@@ -67,23 +76,39 @@ impl Folder {
         Ok(names)
     }
 
+    /// Whether there is anything of this name.
+    pub(crate) fn holds(&self, name: &str) -> Result<bool, Trouble> {
+        match std::fs::symlink_metadata(self.path_of(name)) {
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+            found => found.map(|_| true).map_err(|error| Trouble::new("look at", &self.path_of(name), error)),
+        }
+    }
+
     /// What is in a file, if it is there; of one that is longer than `most`, a byte more than that.
     pub(crate) fn read(&self, name: &str, most: usize) -> Result<Option<Zeroizing<Vec<u8>>>, Trouble> {
         let failed = |error| Trouble::new("read", &self.path_of(name), error);
         let open = || OpenOptions::new().read(true).custom_flags(THE_LINK_ITSELF).open(self.path_of(name));
-        let file = match patiently(open) {
+        let mut file = match patiently(open) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             opened => opened.map_err(failed)?,
         };
-        let size = self.checked_size(name, &file)?.min(most as u64);
-        let mut bytes = Zeroizing::new(Vec::with_capacity(usize::try_from(size).unwrap_or(most) + 2));
-        file.take(most as u64 + 1).read_to_end(&mut bytes).map_err(failed)?;
+        let size = usize::try_from(self.checked_size(name, &file)?).unwrap_or(usize::MAX).min(most) + 1;
+        // Never grown, so that no copy is left behind unwiped.
+        let (mut bytes, mut length) = (Zeroizing::new(vec![0; size]), 0);
+        while length < size {
+            match file.read(&mut bytes[length..]) {
+                Ok(0) => break,
+                Ok(read) => length += read,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(failed(error)),
+            }
+        }
+        bytes.truncate(length);
         Ok(Some(bytes))
     }
 
-    /// A new, empty file. What had this name is gone, whatever it was.
-    pub(crate) fn create_anew(&self, name: &str) -> Result<File, Trouble> {
-        let _was_there = self.remove(name)?;
+    /// A new, empty file; nothing may have this name.
+    pub(crate) fn create(&self, name: &str) -> Result<File, Trouble> {
         let create = || OpenOptions::new().write(true).create_new(true).open(self.path_of(name));
         patiently(create).map_err(|error| Trouble::new("create", &self.path_of(name), error))
     }
@@ -95,8 +120,16 @@ impl Folder {
         how.share_mode(BUT_NOT_DELETE).custom_flags(THE_LINK_ITSELF);
         let opened = patiently(|| how.open(self.path_of(name)));
         let file = opened.map_err(|error| Trouble::new("open", &self.path_of(name), error))?;
-        let _size = self.checked_size(name, &file)?;
+        if self.checked_size(name, &file)? > 0 {
+            return Err(Trouble::refused(&self.path_of(name), "it is not empty, and so no lock file; remove it"));
+        }
         Ok(file)
+    }
+
+    /// Removes a lock file that we have locked. Another program that has it open for locking keeps it there.
+    pub(crate) fn remove_lock(&self, name: &str, file: File) {
+        drop(file);
+        let _best_effort = std::fs::remove_file(self.path_of(name));
     }
 
     /// Whether the name leads to this very file: it does, since nobody can delete a file that is open for locking.
