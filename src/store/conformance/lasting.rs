@@ -7,7 +7,7 @@ use crate::store::conformance::trial::Outcome;
 
 /// The next run of the program finds what this one saved.
 pub async fn a_reopened_store_still_has_it(subject: &Subject) -> Outcome {
-    let mut records = vec![tokens(1, "a")?, sample::full()?, sample::sealed()?];
+    let mut records = vec![tokens(1, "a")?, sample::full()?, sample::sealed()];
     records.extend(sample::tombstones()?);
     records.extend(sample::unknown()?);
     for record in records {

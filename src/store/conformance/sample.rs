@@ -5,7 +5,8 @@ use serde_json::{Value, json};
 use crate::id::{LoginId, SessionId, Version};
 use crate::store::contract::{Swap, TokenStore};
 use crate::store::error::StoreError;
-use crate::store::record::Record;
+use crate::store::record::{Content, Record};
+use crate::store::sealed_content::{KeyName, SealedContent};
 use crate::tokens::Tokens;
 
 /// Stands in every token of a sample.
@@ -82,8 +83,10 @@ pub(crate) fn tombstones() -> Result<Vec<Record>, StoreError> {
 }
 
 /// Content that a store above has sealed.
-pub(crate) fn sealed() -> Result<Record, StoreError> {
-    record(&json!({"login": "0000000000000000000000000000cafe", "sealed": {"key": "2026", "text": "Y2FuYXJ5"}}))
+pub(crate) fn sealed() -> Record {
+    let key = KeyName { id: "2026".to_owned(), fingerprint: "cafe".to_owned() };
+    let content = SealedContent { key, text: "Y2FuYXJ5".to_owned() };
+    Record::new(id(), version(7), Content::Sealed(content))
 }
 
 /// Records that belong to different registrations, and to none.

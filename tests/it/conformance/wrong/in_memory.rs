@@ -9,103 +9,17 @@ use std::time::Duration;
 
 use reqwest_auth_refresh::conformance::Subject;
 use reqwest_auth_refresh::{
-    Lock, LockGuard, LockReach, LockRequest, LoginId, Record, SessionId, StoreError, Swap, TokenStore, Tokens, Version,
-    async_trait,
+    Lock, LockRequest, LoginId, Record, SessionId, StoreError, Swap, TokenStore, Tokens, Version, async_trait,
 };
 use tokio::sync::Notify;
 use tokio::task::yield_now;
 use tokio::time::{Instant, timeout_at};
 
-/// What is wrong with a store.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Fault {
-    /// Nothing.
-    None,
-    /// Is not empty at first.
-    RememberedALogin,
-    /// Ids that differ in case are one, as in a file system that knows no case.
-    KnowsNoCase,
-    /// Nothing is longer than 2,560 bytes, as in a credential manager.
-    CutsOff,
-    /// A shorter record leaves the end of a longer one behind, as in a file that is not truncated.
-    LeavesATail,
-    /// A column was forgotten.
-    ForgetsTheExpiry,
-    /// Only tokens come back, as from a table with a column for each field.
-    ForgetsTheUnknown,
-    ForgetsTheRegistration,
-    /// A record without tokens counts as none.
-    KeepsNoTombstones,
-    /// Takes what is neither tokens nor a tombstone for broken.
-    ReadsWhatItKeeps,
-    /// Has no column for the session.
-    KeepsOneSession,
-    /// A record is written in two halves.
-    Tears,
-    /// Shows what it holds.
-    Shows,
-    /// A record that is not there is an error.
-    MissesWhatIsGone,
-    /// Reads, thinks, and writes.
-    SwapsInThreeSteps,
-    /// Says nothing of what it found.
-    SwapsBlindly,
-    ComparesHalfALogin,
-    ComparesHalfAGeneration,
-    /// Keeps generations as numbers of JavaScript.
-    ComparesFloats,
-    /// Compares, and writes later, also when nobody waits for it any longer.
-    LandsLate,
-    /// Each handle keeps what it has read.
-    KeepsACopy,
-    /// Each handle has a table of its own.
-    EndsWithItsHandle,
-    NothingWhenItFails,
-    DoneWhenItFails,
-    RemovedWhenItFails,
-    NotSharedWhenItFails,
-    /// What it cannot read counts as nothing, also what is newer.
-    OverwritesTheNewer,
-    /// What it cannot read is broken, also what is newer.
-    SetsTheNewerAside,
-    /// Sets nothing aside.
-    SaysBrokenForEver,
-    /// What cannot be read cannot be replaced either.
-    KeepsTheBrokenFromLogins,
-    /// What cannot be read is replaced whatever is expected.
-    FindsVersionsInTheBroken,
-    /// What cannot be read cannot be removed either.
-    RemovesRecordsOnly,
-    /// Everyone gets the lock.
-    LocksNobodyOut,
-    /// A handle has its lock as often as it asks.
-    IsItsOwnFriend,
-    NeverWaits,
-    /// Does not look at how long it is to wait.
-    WaitsForEver,
-    /// Only a drop releases.
-    ReleasesNothing,
-    /// A lock stays locked when its guard is only dropped.
-    LocksForGood,
-    /// A lock is handed to its first waiter, also when that one is gone.
-    QueuesTheGone,
-    /// The lock is taken one step before there is a guard.
-    LocksBeforeItSays,
-    /// Writers wait for whoever refreshes.
-    WritesUnderTheLock,
-    ReleasedBySwaps,
-    ReleasedByRemovals,
-    /// Sessions share locks by a hash of their ids.
-    SixteenLocks,
-    OneLock,
-    /// A lease that nobody renews.
-    LeaseRunsOut,
-    /// A guard that always says that it is held.
-    NeverLooks,
-    SaysItIsALease,
-    /// The provided lock, over a place that others see.
-    SaysItIsNotShared,
-}
+pub(crate) use fault::Fault;
+use guard::Guard;
+
+mod fault;
+mod guard;
 
 /// What all handles of one store share.
 struct Shared {
@@ -329,60 +243,6 @@ impl Store {
         let until = if self.has(Fault::LeaseRunsOut) { now + 1000 } else { u64::MAX };
         leases.insert(name.to_owned(), Lease { holder, handle: self.handle, until });
         Some(Guard { shared: Arc::clone(&self.shared), name: name.to_owned(), holder, released: false })
-    }
-}
-
-struct Guard {
-    shared: Arc<Shared>,
-    name: String,
-    holder: u64,
-    released: bool,
-}
-
-impl Guard {
-    fn is_ours(&self) -> bool {
-        self.shared.leases.lock().unwrap().get(&self.name).is_some_and(|lease| lease.holder == self.holder)
-    }
-
-    fn give_back(&mut self) {
-        if !std::mem::replace(&mut self.released, true) {
-            if self.is_ours() {
-                self.shared.leases.lock().unwrap().remove(&self.name);
-            }
-            if let Some(queued) = self.shared.queued.lock().unwrap().get_mut(&self.name).filter(|queued| **queued > 0) {
-                // Handed to the first waiter, who may be gone.
-                *queued -= 1;
-                let lease = Lease { holder: u64::MAX, handle: u64::MAX, until: u64::MAX };
-                self.shared.leases.lock().unwrap().insert(self.name.clone(), lease);
-            }
-            self.shared.released.notify_waiters();
-        }
-    }
-}
-
-#[async_trait]
-impl LockGuard for Guard {
-    fn is_held(&self) -> bool {
-        matches!(self.shared.fault, Fault::NeverLooks | Fault::LeaseRunsOut | Fault::LocksNobodyOut) || self.is_ours()
-    }
-
-    fn reach(&self) -> LockReach {
-        if self.shared.fault == Fault::SaysItIsALease { LockReach::Lease } else { LockReach::ThisProcess }
-    }
-
-    async fn release(mut self: Box<Self>) {
-        if self.shared.fault == Fault::ReleasesNothing {
-            self.released = true;
-        }
-        self.give_back();
-    }
-}
-
-impl Drop for Guard {
-    fn drop(&mut self) {
-        if self.shared.fault != Fault::LocksForGood {
-            self.give_back();
-        }
     }
 }
 
