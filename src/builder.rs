@@ -121,7 +121,8 @@ impl<Of> SessionBuilder<Of> {
         self
     }
 
-    /// How long to wait for another process that is refreshing; 30 seconds by default.
+    /// How long to wait for another refresh of the session, in another process or by another session object over the same store;
+    /// 30 seconds by default.
     pub fn lock_timeout(mut self, bound: Duration) -> Self {
         self.bounds.lock = bound;
         self

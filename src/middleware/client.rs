@@ -105,9 +105,9 @@ impl AuthClientBuilder {
 
     /// Puts another `AuthRefresh` into the same client: a second API, or a second session.
     ///
-    /// Each signs requests to its own origins, and a request that began at an origin of one of them is not led away from the
-    /// origins of that one. Where several list one origin, the first of them signs, and a redirect from there has to please
-    /// all of them. Where several sessions live in cookies, a request carries those of the session that signs it.
+    /// Each signs requests to its own origins, and a request that began at an origin of one of them is not led away from its
+    /// origins. Where several list one origin, the first of those that write to `Authorization` signs there, each that writes
+    /// to another header signs as well, and a redirect from there has to please all of them. Where several sessions live in cookies, a request carries those of the session that signs it.
     pub fn also<C>(mut self, auth: &AuthRefresh<C>) -> Self {
         self.signers.push(auth.signer.clone());
         self

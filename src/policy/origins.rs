@@ -91,7 +91,6 @@ impl Origins {
         Ok(self)
     }
 
-    /// These origins and those.
     /// Of these origins only the one of `address`, whose path and query do not matter: for an address that comes from
     /// outside, such as the `instance_url` that an issuer sends with a user's tokens.
     ///

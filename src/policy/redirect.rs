@@ -7,7 +7,7 @@ use crate::policy::origins::Origins;
 /// Whether a request that began at `first` may be led on to `next`, by a client whose middlewares have these origins each.
 ///
 /// What began within the origins of one of them may carry its tokens in headers that stay on it wherever it is led, so it stays
-/// within those of that one. What began elsewhere carries none, and may go anywhere.
+/// within its own. What began elsewhere carries none, and may go anywhere.
 pub(crate) fn may_follow(each: &[Origins], first: &Url, next: &Url) -> bool {
     each.iter().all(|origins| !origins.allows(first) || origins.allows(next))
 }

@@ -26,7 +26,7 @@ use crate::tokens::Tokens;
 /// A session that lives in cookies: asks an endpoint for new ones, which then go with the session's requests by themselves.
 ///
 /// The session keeps its [`Cookies`] apart from everybody else's. The program's client gets them by
-/// [`AuthRefresh::client`](crate::AuthRefresh::client), and a client without them is refused. Somebody is presumed to be logged
+/// [`AuthRefresh::client`](crate::AuthRefresh::client), and a client without them is refused. The session is assumed to be logged
 /// in until a refresh is rejected; a login that succeeds at the [login path](Self::login_path) begins anew.
 ///
 /// ```

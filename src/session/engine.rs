@@ -169,6 +169,7 @@ impl Engine {
         let now = self.now();
         let mut guarded = self.guard();
         let changed = guarded.core.log_in(now, chance(), tokens);
+        guarded.changes = guarded.changes.wrapping_add(1);
         if let Some(cookies) = self.shared.info.cookies() {
             cookies.log_in();
         }
@@ -195,6 +196,7 @@ impl Engine {
             (None, _) => {}
         }
         let changed = changed?;
+        guarded.changes = guarded.changes.wrapping_add(1);
         Some(self.change(guarded, changed))
     }
 
@@ -209,7 +211,6 @@ impl Engine {
     }
 
     fn change(&self, mut guarded: MutexGuard<'_, Guarded>, changed: crate::session::core::Changed) -> Change {
-        guarded.changes = guarded.changes.wrapping_add(1);
         self.outbox.push(&self.shared, changed.tell);
         let superseded = changed.superseded.and_then(|(flight, outcome)| Some((guarded.leave(flight)?, outcome)));
         let saved = guarded.waiter(changed.save);

@@ -15,7 +15,7 @@ use crate::session::core::{FlightId, Heard, Leg, LockHeard, Outcome, SwapHeard};
 use crate::session::engine::{Engine, Working};
 use crate::session::lending::Told;
 use crate::session::{admission, reentrance};
-use crate::store::contract::{Lock, LockGuard, LockReach, LockRequest, Swap};
+use crate::store::contract::{Lock, LockGuard, LockRequest, Swap};
 use crate::store::error::StoreError;
 use crate::store::record::{Content, Record};
 use crate::tokens::Tokens;
@@ -59,6 +59,7 @@ impl Airborne {
             "flight",
             session = %self.engine.id.fingerprint(),
             purpose,
+            lock = field::Empty,
             outcome = field::Empty,
             waiters = field::Empty,
             rests_everyone = field::Empty,
@@ -112,10 +113,11 @@ impl Airborne {
         match bounded(bound, async { engine.shared.store.lock(&engine.id, wanted).await }).await {
             Ok(Ok(Lock::NotShared)) => LockHeard::NotShared,
             Ok(Ok(Lock::Held(guard))) => {
-                // A guard that panics does not say who else there is, so that there may be anyone.
-                let reach = caught(|| guard.reach()).unwrap_or(LockReach::Lease);
+                if let (Some(span), Ok(reach)) = (&self.span, caught(|| guard.reach())) {
+                    span.record("lock", field::debug(reach));
+                }
                 self.lock = Some(guard);
-                LockHeard::Held(reach)
+                LockHeard::Held
             }
             Ok(Ok(Lock::Busy)) => LockHeard::Busy,
             Ok(Err(error)) => LockHeard::Failed(error),

@@ -78,6 +78,9 @@ impl Session {
     ///
     /// [`is_store`](AuthError::is_store) when the tokens could not be saved: they are used all the same, and saving is tried
     /// again. [`is_logged_out`](AuthError::is_logged_out) when another login or a logout came before they were.
+    /// [`is_misconfigured`](AuthError::is_misconfigured) when the store holds a record of another
+    /// [registration](crate::SessionBuilder::registration) under this id: then the login is undone, and the session is what it
+    /// was before.
     ///
     /// # Cancel safety
     ///
@@ -115,7 +118,9 @@ impl Session {
     /// # Errors
     ///
     /// [`is_store`](AuthError::is_store) when the tombstone could not be written: this program is logged out, but the store
-    /// may still hold the tokens; writing is tried again.
+    /// may still hold the tokens; writing is tried again. [`is_misconfigured`](AuthError::is_misconfigured) when the store holds a
+    /// record of another [registration](crate::SessionBuilder::registration), which a logout does not end: tokens in memory are
+    /// gone all the same.
     ///
     /// # Cancel safety
     ///
@@ -162,13 +167,15 @@ impl Session {
     /// next request reads the store anew, as in a new run of the program. For a record that cannot be used: one of another
     /// [registration](crate::RefresherInfo::with_registration) that is no longer wanted, or a sealed one whose key is gone.
     ///
+    /// What is in memory is forgotten at once, also when this fails later; then the next request finds the record again.
+    ///
     /// This is not a [`logout`](Self::logout): no tombstone is left, the issuer is told nothing, and another program that has
     /// these tokens in memory goes on with them and stores them again.
     ///
     /// # Errors
     ///
-    /// [`is_store`](AuthError::is_store) when the record may still be there: the store cannot be reached, or another process
-    /// refreshed the session for longer than the [lock is waited for](crate::SessionBuilder::lock_timeout).
+    /// [`is_store`](AuthError::is_store) when the record may still be there: the store cannot be reached, or another refresh of the
+    /// session took longer than the [lock is waited for](crate::SessionBuilder::lock_timeout).
     /// [`is_logged_out`](AuthError::is_logged_out) when a login or a logout came before it was removed.
     ///
     /// # Cancel safety

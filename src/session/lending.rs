@@ -31,7 +31,7 @@ pub(crate) struct Change {
     pub(crate) saved: Waiter<Outcome>,
     pub(crate) version: Option<Version>,
     pub(crate) ended: Option<Arc<Tokens>>,
-    /// How many changes there were, this one included.
+    /// How many logins and logouts there were by then.
     pub(crate) number: u32,
 }
 

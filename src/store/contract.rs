@@ -20,14 +20,14 @@ use crate::store::record::Record;
 ///   takes, by this very caller or by another one, and it must not release it.
 /// - **A record is replaced whole.** A reader, also one that comes after a crash, finds the old record or the new one,
 ///   never a mixture and never nothing.
-/// - **Content that is no record counts as nothing for a `swap` that expects nothing**, which replaces it: otherwise nobody
-///   could log in over it. A record of a newer major form is never replaced: [`StoreError::newer`].
+/// - **Content that is no record counts as nothing for a `swap` that expects nothing**, which replaces it: otherwise a login
+///   could not be saved over it. A record of a newer major form is never replaced: [`StoreError::newer`].
 /// - **Ids are opaque.** `"a/b"`, `".."`, the empty id and two ids that differ only in case are different sessions.
 /// - **Records are opaque.** All of a record comes back, also what this version of the crate does not know, and tokens of
 ///   64 KiB are not unusual.
 /// - **Anything may be called at once**, for one id and for different ones, from any thread, and any future may be dropped
-///   half-way: a session gives each call a bound. A dropped `swap` has either happened or not; it does not happen later,
-///   over what was written since. A dropped `lock` leaves nothing locked, also when it was about to succeed.
+///   half-way: a session gives each call a bound. A dropped `swap` or `remove` has either happened or not; it does not happen
+///   later, over what was written since. A dropped `lock` leaves nothing locked, also when it was about to succeed.
 ///
 /// # What is what
 ///
@@ -150,7 +150,9 @@ pub trait TokenStore: Send + Sync + 'static {
     /// writes. When its holder dies, however that happens, it must become free again; waiting should leave the runtime's
     /// threads to others.
     ///
-    /// Provided as [`Lock::NotShared`]: one session object alone uses this store.
+    /// Provided as [`Lock::NotShared`]: one session object alone uses this store. Any other answer says that others do. Then a
+    /// session that is logged out reads the store again before it says so to a request, at most once a second, and takes over
+    /// a login made elsewhere; and one whose new tokens could not be saved keeps the lock until they are.
     ///
     /// # Errors
     ///
@@ -246,9 +248,8 @@ pub trait LockGuard: Send + Sync {
     /// refresh token is spent. It must look; a guard that cannot know says false.
     fn is_held(&self) -> bool;
 
-    /// Who else may see this store. Where other processes may, a session in which nobody is logged in reads the store again
-    /// before it says so to a request, at most once a second, and takes over a login made elsewhere; and a session whose new
-    /// tokens could not be saved keeps the lock until they are.
+    /// Who else may see this store, and so what the lock keeps apart. The log of a refresh says it, and the laws hold the
+    /// store to it.
     fn reach(&self) -> LockReach;
 
     /// Gives the lock back.

@@ -83,8 +83,9 @@ struct User<K: Eq + Hash> {
 impl<K: Eq + Hash> Drop for User<K> {
     fn drop(&mut self) {
         let mut all = self.locks.all();
-        // The map's and this one.
-        if Arc::strong_count(&self.lock) == 2 {
+        // Given back before it is counted, so that of two users that leave together one is the last.
+        drop(std::mem::take(&mut self.lock));
+        if all.get(&self.key).is_some_and(|lock| Arc::strong_count(lock) == 1) {
             all.remove(&self.key);
         }
     }

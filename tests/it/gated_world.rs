@@ -150,6 +150,11 @@ impl Gated {
         put(&self.kept, &SessionId::default(), &Record::of_tokens("default", version, tokens)).await.unwrap();
     }
 
+    /// Removes what is stored, past every gate.
+    pub(crate) async fn forget(&self) {
+        self.kept.remove(&SessionId::default()).await.unwrap();
+    }
+
     /// Whether somebody has the lock.
     pub(crate) fn is_locked(&self) -> bool {
         self.holder.try_lock().is_err()

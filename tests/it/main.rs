@@ -29,6 +29,7 @@ mod fidelity;
 mod file_store;
 #[cfg(unix)]
 mod file_torture;
+mod forgetting;
 mod freshness;
 #[cfg(unix)]
 mod frozen_locks;

@@ -56,9 +56,67 @@ async fn locks_of_a_memory_store_are_for_each_session_and_go_again() {
         held.push(guard);
     }
     assert!(matches!(store.lock(&"user-7".into(), lock_within(Duration::from_secs(1))).await.unwrap(), Lock::Busy));
-    assert!(format!("{store:?}").contains("user") || !format!("{store:?}").is_empty());
     drop(held);
     assert!(matches!(store.lock(&"user-7".into(), lock_within(Duration::ZERO)).await.unwrap(), Lock::Held(_)));
+}
+
+/// A login through one is a login of both.
+#[tokio::test(start_paused = true)]
+async fn two_sessions_over_one_memory_share_a_login() {
+    let (issuer, store) = (Issuer::new(), MemoryStore::default());
+    let session = || Session::builder(issuer.refresher()).store(store.clone()).clock(VirtualClock::start()).build();
+    let (one, other) = (session(), session());
+    assert!(other.access_token().await.unwrap_err().needs_login());
+    one.login(issuer.tokens()).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    other.access_token().await.unwrap();
+    one.logout().await.unwrap();
+    other.refresh().await.unwrap_err();
+    assert!(matches!(other.state(), State::LoggedOut { .. }));
+}
+
+/// While one cannot save what a refresh brought, the other one spends nothing that is stored.
+#[tokio::test(start_paused = true)]
+async fn what_cannot_be_saved_is_guarded_in_one_process_too() {
+    let (issuer, kept) = (Issuer::new(), MemoryStore::default());
+    let full = Arc::new(AtomicBool::new(false));
+    let session = || {
+        let store = Filling(kept.clone(), Arc::clone(&full));
+        Session::builder(issuer.refresher()).store(store).clock(VirtualClock::start()).build()
+    };
+    let (one, other) = (session(), session());
+    one.login(issuer.tokens()).await.unwrap();
+    other.access_token().await.unwrap();
+    full.store(true, SeqCst);
+    one.refresh().await.unwrap();
+    assert!(matches!(one.state(), State::LoggedIn { saved: false, .. }));
+    assert!(other.refresh().await.unwrap_err().is_transient(), "and not with the old refresh token");
+    full.store(false, SeqCst);
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    other.refresh().await.unwrap();
+    assert_eq!(issuer.reuses(), 0);
+}
+
+/// A memory that is full while this says so.
+struct Filling(MemoryStore, Arc<AtomicBool>);
+
+#[async_trait]
+impl TokenStore for Filling {
+    async fn load(&self, id: &SessionId) -> Result<Option<Record>, StoreError> {
+        self.0.load(id).await
+    }
+
+    async fn swap(&self, id: &SessionId, expected: Option<Version>, new: &Record) -> Result<Swap, StoreError> {
+        if self.1.load(SeqCst) { Err(StoreError::unavailable("full")) } else { self.0.swap(id, expected, new).await }
+    }
+
+    async fn remove(&self, id: &SessionId) -> Result<(), StoreError> {
+        self.0.remove(id).await
+    }
+
+    async fn lock(&self, id: &SessionId, wanted: LockRequest) -> Result<Lock, StoreError> {
+        self.0.lock(id, wanted).await
+    }
 }
 
 /// Eight sessions wait for a lock on runtimes that stand still; when it is released, the ninth has it at once.

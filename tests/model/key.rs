@@ -43,7 +43,16 @@ impl World {
 
     fn flight_key(&self, flight: &Flight, h: &mut DefaultHasher) {
         (self.core.flights - flight.id.0, flight.purpose, flight.expected, flight.shared, flight.busy).hash(h);
-        (flight.sent_at, flight.attempts, flight.rounds, flight.writes, flight.late, flight.replaced.is_some()).hash(h);
+        (
+            flight.sent_at,
+            flight.attempts,
+            flight.rounds,
+            flight.writes,
+            flight.late,
+            flight.removes,
+            flight.replaced.is_some(),
+        )
+            .hash(h);
         flight.candidate.iter().for_each(|candidate| memory(candidate, h));
         flight.outcome.as_ref().map(outcome).hash(h);
     }

@@ -21,7 +21,6 @@ use crate::session::core::memory::Memory;
 use crate::session::core::{
     Answer, Chance, Core, FlightId, Heard, Leg, LockHeard, Need, Outcome, Registration, Rules, Step, SwapHeard,
 };
-use crate::store::contract::LockReach;
 use crate::store::error::StoreError;
 use crate::store::record::Record;
 
@@ -434,8 +433,7 @@ impl World {
         let unavailable = || StoreError::unavailable("down");
         match air.leg.clone() {
             Leg::Lock { .. } => {
-                let lock =
-                    if self.scene.shared { LockHeard::Held(LockReach::ThisMachine) } else { LockHeard::NotShared };
+                let lock = if self.scene.shared { LockHeard::Held } else { LockHeard::NotShared };
                 if self.core.flight.as_ref().is_some_and(|up| up.purpose == Purpose::Look) && !self.scene.shared {
                     row("a look at a store of one's own: none");
                 }

@@ -83,15 +83,27 @@ impl Core {
 
     /// Makes this the memory at once. What was there is kept for as long as it may have to be put back.
     fn replace(&mut self, memory: Memory, mut unsaved: Unsaved, can_be_undone: bool, tell: &mut Vec<Event>) {
-        let before = (self.memory.clone(), self.unsaved.take(), self.refused);
+        // What did not stand yet is not what is put back.
+        let earlier = self.unsaved.as_mut().and_then(|unsaved| unsaved.undo.take());
+        let undo = match earlier {
+            Some(earlier) => Some(Undo { was_told: true, ..*earlier }),
+            None if can_be_undone => Some(Undo {
+                memory: self.memory.clone(),
+                unsaved: self.unsaved.take(),
+                refused: self.refused,
+                unknown: self.unknown.clone(),
+                untold: Vec::new(),
+                was_told: false,
+            }),
+            None => None,
+        };
         self.begin_anew();
+        self.unknown = None;
         let mut untold = Vec::new();
         self.install(memory, None, &mut untold);
-        if can_be_undone {
-            let (memory, unsaved_before, refused) = before;
-            unsaved.undo = Some(Box::new(Undo { memory, unsaved: unsaved_before, refused, untold }));
-        } else {
-            tell.append(&mut untold);
+        match undo {
+            Some(undo) => unsaved.undo = Some(Box::new(Undo { untold, ..undo })),
+            None => tell.append(&mut untold),
         }
         self.unsaved = Some(Box::new(unsaved));
     }

@@ -10,7 +10,6 @@ use crate::id::{LoginId, Version};
 use crate::refresh::contract::RefreshReason;
 use crate::refresh::error::RefreshError;
 use crate::session::core::memory::{Lent, Memory};
-use crate::store::contract::LockReach;
 use crate::store::error::StoreError;
 use crate::store::record::Record;
 use crate::tokens::Tokens;
@@ -33,6 +32,8 @@ pub(super) struct Flight {
     /// When the refresh token was sent first, by the monotonic clock.
     pub(super) sent_at: Option<Duration>,
     pub(super) attempts: u8,
+    /// The tokens that it sent to be replaced.
+    pub(super) spent: Option<Arc<Tokens>>,
     /// Swaps that found something else.
     pub(super) rounds: u8,
     /// The login whose record it has asked the store to write.
@@ -43,6 +44,8 @@ pub(super) struct Flight {
     pub(super) outcome: Option<Outcome>,
     /// Tokens that a logout found in the store and is about to replace: nobody else will revoke them.
     pub(super) replaced: Option<Arc<Tokens>>,
+    /// It removes what is stored, and has not said that it has.
+    pub(super) removes: bool,
     /// What is to become of what it brings although it was superseded.
     pub(super) late: Late,
 }
@@ -124,8 +127,7 @@ pub(crate) enum Heard {
 #[derive(Debug)]
 pub(crate) enum LockHeard {
     NotShared,
-    /// And who else may see the store.
-    Held(LockReach),
+    Held,
     Busy,
     Failed(StoreError),
 }
@@ -219,11 +221,13 @@ impl Flight {
             busy: false,
             sent_at: None,
             attempts: 0,
+            spent: None,
             rounds: 0,
             writes: None,
             candidate: None,
             outcome: None,
             replaced: None,
+            removes: purpose == Purpose::Forget,
             late: Late::default(),
         }
     }

@@ -6,13 +6,16 @@
 
 use crate::clock::Now;
 use crate::error::{AuthError, Kind};
-use crate::event::Event;
+use crate::event::{Ending, Event};
 use crate::session::core::chance::Chance;
 use crate::session::core::flight::{Flight, Leg, LockHeard, Outcome, Purpose, Step};
 use crate::session::core::memory::{Memory, Undo, Unsaved};
 use crate::session::core::state::Core;
 use crate::store::error::StoreError;
 use crate::store::record::Record;
+
+/// So much of a registration is shown.
+const MOST_SHOWN: usize = 200;
 
 impl Core {
     pub(super) fn is_foreign(&self, found: &Record) -> bool {
@@ -38,11 +41,14 @@ impl Core {
         if let Some(unsaved) = &mut self.unsaved {
             unsaved.foreign = true;
         }
-        if self.memory.version().is_none() {
+        let needs_login = matches!(&self.memory, Memory::Ended(ended) if ended.ending != Ending::LoggedOut);
+        if self.held().is_none() && self.unsaved.is_none() && !needs_login {
+            // All that is known is what the store holds.
             self.memory = Memory::Unread;
         }
         let outcome = match flight.purpose {
             Purpose::Save | Purpose::Forget if !undone => Outcome::NotSaved(failed),
+            Purpose::Look if needs_login => Outcome::Look,
             Purpose::Load | Purpose::Refresh(_) | Purpose::Save | Purpose::Look | Purpose::Forget => {
                 Outcome::Failed(failed)
             }
@@ -53,7 +59,8 @@ impl Core {
     /// Puts back what a login or a logout replaced.
     fn undo(&mut self, undo: Undo, tell: &mut Vec<Event>) {
         (self.memory, self.unsaved, self.refused) = (undo.memory, undo.unsaved, undo.refused);
-        if undo.untold.is_empty() {
+        self.unknown = undo.unknown;
+        if undo.untold.is_empty() || undo.was_told {
             // It was told already, when the store was read, and the record came after that.
             tell.push(Event::Now(self.state()));
         }
@@ -61,7 +68,8 @@ impl Core {
 
     fn foreign_error(&self, found: &Record) -> AuthError {
         fn named(registration: Option<&str>) -> String {
-            registration.map_or_else(|| "none".to_owned(), |name| format!("`{}`", name.escape_debug()))
+            let shown = |name: &str| name.escape_debug().take(MOST_SHOWN).collect::<String>();
+            registration.map_or_else(|| "none".to_owned(), |name| format!("`{}`", shown(name)))
         }
         let (theirs, ours) = (named(found.registration()), named(self.rules.registration.current.as_deref()));
         let what = format!(
@@ -75,9 +83,12 @@ impl Core {
     /// The lock is ours, or there is none: what is stored can go.
     pub(super) fn forgets(&mut self, flight: &mut Flight, heard: LockHeard) -> Step {
         match heard {
-            LockHeard::NotShared | LockHeard::Held(_) => Step::to(Leg::Remove),
+            LockHeard::NotShared | LockHeard::Held => Step::to(Leg::Remove),
+            LockHeard::Failed(_) if self.rules.without_lock => Step::to(Leg::Remove),
             LockHeard::Busy => {
-                let busy = StoreError::unavailable("another process holds this session's lock");
+                let busy = StoreError::unavailable(
+                    "another refresh of this session, here or in another process, holds its lock",
+                );
                 self.not_forgotten(flight, &busy)
             }
             LockHeard::Failed(error) => self.not_forgotten(flight, &error),

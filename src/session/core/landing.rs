@@ -4,8 +4,8 @@ use crate::error::{AuthError, Kind};
 use crate::event::Event;
 use crate::policy::rest;
 use crate::session::core::chance::Chance;
-use crate::session::core::flight::{Flight, FlightId, Heard, Leg, Outcome, Purpose, Step, SwapHeard};
-use crate::session::core::memory::{Memory, Unsaved};
+use crate::session::core::flight::{Flight, FlightId, Leg, Outcome, Purpose, Step};
+use crate::session::core::memory::Unsaved;
 use crate::session::core::mutants::mutant;
 use crate::session::core::state::Core;
 use crate::store::error::StoreError;
@@ -20,17 +20,12 @@ impl Core {
 
     /// The lock stays ours while what memory holds is not stored, so that nobody spends the refresh token in the store.
     pub(super) fn unlock(&self) -> Step {
-        Step::to(Leg::Unlock { keep: self.keeps_lock() })
-    }
-
-    /// Whether the lock is kept beyond a flight. In one process there is no need: what is dirty here is in memory there.
-    fn keeps_lock(&self) -> bool {
-        self.is_to_be_saved() && !self.alone
+        Step::to(Leg::Unlock { keep: self.is_to_be_saved() })
     }
 
     /// Whether this flight may keep the lock: nothing has superseded it, and what it was kept for is still not stored.
     pub(crate) fn may_keep(&self, id: FlightId) -> bool {
-        self.may_write(id) && self.keeps_lock()
+        self.may_write(id) && self.is_to_be_saved()
     }
 
     /// The flight leaves its place first, so that whoever it wakes can begin another.
@@ -78,38 +73,8 @@ impl Core {
             self.install(candidate, Some(Unsaved { undo: None, ..unsaved }), &mut step.tell);
         }
         step.save_in = self.save_again(chance);
-        step.leg = Leg::Unlock { keep: self.keeps_lock() };
+        step.leg = Leg::Unlock { keep: self.is_to_be_saved() };
         step
-    }
-
-    /// A flight that a login or a logout superseded goes on to its next stop, and its tokens nowhere.
-    pub(super) fn hear_ghost(&mut self, id: FlightId, heard: Heard) -> Step {
-        let Some(ghost) = self.ghosts.get_mut(id) else { return Step::to(Leg::Over) };
-        let brought = match heard {
-            Heard::Refreshed { result, .. } => result.ok().map(std::sync::Arc::new),
-            Heard::Swapped(SwapHeard::Done) if ghost.late.remove => return Step::to(Leg::Remove),
-            // Written or not, nobody else has them.
-            Heard::Swapped(_) | Heard::Removed(_) => match ghost.candidate.take() {
-                Some(Memory::Tokens(held)) => Some(held.tokens),
-                Some(Memory::Unread | Memory::Nobody | Memory::Ended(_)) | None => None,
-            },
-            Heard::Unlocked => {
-                self.ghosts.remove(id);
-                return Step::to(Leg::Over);
-            }
-            Heard::Boarded { .. } | Heard::Lock(_) | Heard::Read(_) | Heard::LockLost | Heard::Revoked => None,
-        };
-        match brought {
-            Some(tokens) if ghost.late.revoke => Step::to(Leg::Revoke { tokens }),
-            _ => Step::to(Leg::Unlock { keep: false }),
-        }
-    }
-
-    /// Whether a flight may remove what is stored: the one that is to, and one whose write may have come after that, unless
-    /// there was a login since.
-    pub(crate) fn may_remove(&self, id: FlightId) -> bool {
-        let wrote = |ghost: &Flight| ghost.id == id && ghost.late.remove;
-        self.may_write(id) || self.memory.version().is_none() && self.ghosts.iter().any(wrote)
     }
 
     /// Whether a flight may still act on anything outside: false once it was superseded.

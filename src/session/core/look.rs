@@ -15,7 +15,6 @@ use crate::session::core::flight::{Flight, FlightId, Leg, LockHeard, Outcome, Pu
 use crate::session::core::memory::{Ended, Memory};
 use crate::session::core::need::Answer;
 use crate::session::core::state::Core;
-use crate::store::contract::LockReach;
 use crate::store::error::StoreError;
 use crate::store::record::Record;
 
@@ -71,8 +70,8 @@ impl Core {
         heard: &LockHeard,
     ) -> Step {
         match heard {
-            LockHeard::NotShared | LockHeard::Held(LockReach::ThisProcess) => self.arrive(flight, Outcome::Look),
-            LockHeard::Held(_) | LockHeard::Busy => Step::to(Leg::Read),
+            LockHeard::NotShared => self.arrive(flight, Outcome::Look),
+            LockHeard::Held | LockHeard::Busy => Step::to(Leg::Read),
             LockHeard::Failed(error) => self.look_failed(now, chance, flight, error),
         }
     }

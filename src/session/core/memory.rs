@@ -7,6 +7,7 @@ use crate::error::AuthError;
 use crate::event::{Ending, Event};
 use crate::id::{LoginId, Version};
 use crate::policy::freshness::Freshness;
+use crate::store::unknown::Unknown;
 use crate::tokens::Tokens;
 
 #[derive(Debug, Clone)]
@@ -61,7 +62,10 @@ pub(super) struct Undo {
     pub(super) memory: Memory,
     pub(super) unsaved: Option<Box<Unsaved>>,
     pub(super) refused: bool,
+    pub(super) unknown: Option<Box<Unknown>>,
     pub(super) untold: Vec<Event>,
+    /// An earlier change was told that is put back, too.
+    pub(super) was_told: bool,
 }
 
 /// A pause, and the error that led to it.

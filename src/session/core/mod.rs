@@ -18,6 +18,7 @@ mod need;
 mod program;
 mod registration;
 mod state;
+mod superseded;
 mod writing;
 
 #[cfg(test)]

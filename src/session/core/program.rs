@@ -18,7 +18,6 @@ use crate::session::core::look;
 use crate::session::core::memory::{Ended, Held, Memory, Unsaved};
 use crate::session::core::mutants::mutant;
 use crate::session::core::state::Core;
-use crate::store::contract::LockReach;
 use crate::store::error::StoreError;
 use crate::store::record::Record;
 use crate::tokens::Tokens;
@@ -31,7 +30,7 @@ impl Core {
     /// Hears what flight `id` met, and says what it does next.
     pub(crate) fn hear(&mut self, now: Now, chance: Chance, id: FlightId, heard: Heard) -> Step {
         let Some(mut flight) = self.flight.take_if(|flight| flight.id == id) else {
-            return self.hear_ghost(id, heard);
+            return self.hear_ghost(chance, id, heard);
         };
         let step = match heard {
             Heard::Boarded { holds_lock } => match flight.purpose {
@@ -64,7 +63,7 @@ impl Core {
     }
 
     fn locked(&mut self, now: Now, chance: Chance, flight: &mut Flight, heard: LockHeard) -> Step {
-        self.alone = matches!(heard, LockHeard::NotShared | LockHeard::Held(LockReach::ThisProcess));
+        self.alone = matches!(heard, LockHeard::NotShared);
         match flight.purpose {
             Purpose::Look => return self.looks_for_others(now, chance, flight, &heard),
             Purpose::Forget => return self.forgets(flight, heard),
@@ -72,7 +71,7 @@ impl Core {
         }
         match heard {
             LockHeard::NotShared => flight.shared = false,
-            LockHeard::Held(_) => flight.shared = true,
+            LockHeard::Held => flight.shared = true,
             LockHeard::Busy => (flight.shared, flight.busy) = (true, true),
             LockHeard::Failed(_) if self.rules.without_lock => flight.shared = true,
             LockHeard::Failed(error) => return self.store_failed(now, chance, flight, &error),
@@ -250,7 +249,9 @@ impl Core {
     pub(super) fn depart(&mut self, now: Now, flight: &mut Flight, reason: RefreshReason) -> Step {
         flight.sent_at.get_or_insert(now.monotonic);
         flight.attempts += 1;
-        Step::to(Leg::Refresh { tokens: self.held().map(|held| Arc::clone(&held.tokens)), reason })
+        let tokens = self.held().map(|held| Arc::clone(&held.tokens));
+        flight.spent.clone_from(&tokens);
+        Step::to(Leg::Refresh { tokens, reason })
     }
 
     fn refreshed(&mut self, now: Now, chance: Chance, flight: &mut Flight, tokens: Tokens) -> Step {
@@ -319,7 +320,8 @@ impl Core {
     }
 
     pub(super) fn busy(&mut self, now: Now, chance: Chance, flight: &mut Flight) -> Step {
-        let error = RefreshError::unavailable("another process holds this session's lock");
+        let error =
+            RefreshError::unavailable("another refresh of this session, here or in another process, holds its lock");
         self.refresh_failed(now, chance, flight, error)
     }
 

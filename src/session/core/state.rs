@@ -192,7 +192,11 @@ impl Core {
             Memory::Ended(ended) => Content::Tombstone { ending: ended.ending.clone(), since: ended.since },
             Memory::Unread | Memory::Nobody => return None,
         };
-        let unknown = self.unknown.as_deref().cloned().unwrap_or_default();
+        let unknown = match memory {
+            Memory::Tokens(_) => self.unknown.as_deref().cloned().unwrap_or_default(),
+            // It may be a secret, and goes with the tokens.
+            Memory::Ended(_) | Memory::Unread | Memory::Nobody => Unknown::default(),
+        };
         let record = Record::new(self.id.clone(), memory.version()?, content).with_unknown(unknown);
         Some(record.belonging_to(self.rules.registration.current.clone()))
     }

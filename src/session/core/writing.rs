@@ -120,5 +120,9 @@ impl Core {
     pub(super) fn saved_at_last(&mut self) {
         self.unsaved = None;
         self.failed_saves = 0;
+        if self.ghosts.iter().any(|ghost| ghost.removes) {
+            // It may be removed again by a forgetting that came before it.
+            self.dirty();
+        }
     }
 }

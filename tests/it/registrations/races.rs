@@ -7,7 +7,7 @@ use crate::support::{put, until};
 use crate::virtual_world::heard;
 
 /// Another program puts a record of its own registration in the place of ours.
-async fn another_comes(world: &World) -> Vec<u8> {
+pub(super) async fn another_comes(world: &World) -> Vec<u8> {
     let tokens = Tokens::new("of-another").unwrap().with_refresh_token("of-another");
     let record = Record::of_tokens("default", Version::new(LoginId::from_bits(99), 7), tokens);
     let record = record.with_registration("another");
