@@ -44,7 +44,7 @@ impl World {
     fn flight_key(&self, flight: &Flight, h: &mut DefaultHasher) {
         (self.core.flights - flight.id.0, flight.purpose, flight.expected, flight.shared, flight.busy).hash(h);
         (
-            flight.sent_at,
+            (flight.sent_at, flight.spent.is_some()),
             flight.attempts,
             flight.rounds,
             flight.writes,
