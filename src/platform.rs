@@ -75,7 +75,7 @@ mod native {
         START.get_or_init(Instant::now).elapsed()
     }
 
-    #[cfg(any(feature = "refresh-grant", feature = "file-store", feature = "conformance"))]
+    #[cfg(any(feature = "refresh-grant", feature = "conformance"))]
     pub(crate) async fn sleep(duration: Duration) {
         tokio::time::sleep(duration).await;
     }
