@@ -66,7 +66,7 @@ fn no_law_is_broken_by_chance() {
     let trials = [
         ("memory", memory::LAWS, 1000),
         ("sealed", sealed::LAWS, 20),
-        ("file", file::LAWS, 1000),
+        ("file", file::LAWS, 250),
         ("processes over files", file::LAWS_OF_PROCESSES, 20),
     ];
     let (mut held, mut flaky) = (0, Vec::new());
